@@ -1,0 +1,68 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev quickstart preprocess train evaluate translate test lint check bench lock clean
+
+PYTHON ?= python3.11
+FLAGS ?=
+WORKDIR ?= runs/quickstart/work
+DATA_DIR ?= runs/quickstart/data
+SPLIT ?= test
+RUN = .venv/bin/python -m
+
+help: ## List the targets.
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.runtime ## Install what a run needs into .venv.
+
+setup-dev: .venv/.dev ## Install what tests and lint need as well.
+
+.venv/.runtime: requirements.lock
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@touch $@
+
+.venv/.dev: requirements-dev.lock .venv/.runtime
+	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
+	@touch $@
+
+quickstart: setup ## Preprocess, train, evaluate the built-in corpus: about 5 minutes on 2 cores.
+	$(RUN) preprocessing.build --flagfile=flags/preprocess_cmudict.flags
+	$(RUN) trainers.seq2seq --flagfile=flags/seq2seq_cmudict.flags
+	$(RUN) trainers.evaluate --workdir=$(WORKDIR) --split=test --baseline
+	@echo
+	@echo "Try your own word:"
+	@echo "  echo sluice | .venv/bin/python -m trainers.translate --workdir=$(WORKDIR)"
+
+preprocess: setup ## Turn the text named in FLAGS into a data directory.
+	$(RUN) preprocessing.build --flagfile=$(or $(FLAGS),flags/preprocess_cmudict.flags)
+
+train: setup ## Train as FLAGS say.
+	$(RUN) trainers.seq2seq --flagfile=$(or $(FLAGS),flags/seq2seq_cmudict.flags)
+
+evaluate: setup ## Score the run in WORKDIR on SPLIT.
+	$(RUN) trainers.evaluate --workdir=$(WORKDIR) --split=$(SPLIT)
+
+translate: setup ## Translate stdin to stdout with the run in WORKDIR.
+	@$(RUN) trainers.translate --workdir=$(WORKDIR)
+
+test: setup-dev ## Run the tests: at most 10 minutes on 2 cores.
+	$(RUN) pytest
+
+lint: setup-dev ## Check style, types and that every flagfile parses.
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	$(RUN) pytest -q tests/unit/flags/test_flagfiles.py
+
+check: lint test ## Everything, the long tests included.
+	$(RUN) pytest -m long
+
+bench: setup ## Print the tables of figures for DATA_DIR.
+	$(RUN) pipeline.inspect --data_dir=$(DATA_DIR) --benchmark_secs=10 --compare
+
+lock: ## Pin the newest versions that requirements*.in allow (needs uv).
+	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade requirements.in -o requirements.lock
+	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements.lock requirements-dev.in -o requirements-dev.lock
+
+clean: ## Remove what tests and runs left; .venv stays.
+	rm -rf runs .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
