@@ -1,0 +1,47 @@
+"""How a config field is declared: default, help, unit and what a resume may change.
+
+A knob is written once, as a field of a frozen dataclass. The flag of the same name is
+derived from it (`flags/binding.py`), so help, default and validation have one home.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+HELP = "help"
+CHOICES = "choices"
+MAY_CHANGE = "may_change"
+
+
+def knob(
+    default: Any = dataclasses.MISSING,
+    help_text: str = "",
+    *,
+    choices: Sequence[str] | None = None,
+    may_change: bool = False,
+) -> Any:
+    """Returns a dataclass field that becomes a flag of the same name.
+
+    Args:
+        default: The value when the flag is not given. Without one the flag is required.
+        help_text: One sentence for `--help`, with the unit.
+        choices: The values allowed, if they can be listed.
+        may_change: Whether a run may be resumed under another value: true for what
+            cannot change a weight, such as paths and log intervals.
+    """
+    if not help_text:
+        raise ValueError("a knob needs a help text")
+    metadata = {HELP: help_text, CHOICES: choices, MAY_CHANGE: may_change}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def fixed_leaves(config: Any) -> dict[str, Any]:
+    """Returns the knobs that a resumed run must find unchanged, by name."""
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            values.update(fixed_leaves(value))
+        elif not field.metadata[MAY_CHANGE]:
+            values[field.name] = value
+    return values

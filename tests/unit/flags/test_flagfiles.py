@@ -1,0 +1,45 @@
+"""Every committed flagfile parses, by the program its name begins with."""
+
+import pathlib
+
+import pytest
+
+from flags import binding
+from preprocessing import config as preprocessing_config
+from trainers import config as trainers_config
+
+FOLDER = pathlib.Path(__file__).parents[3] / "flags"
+PROGRAMS = {
+    "preprocess": preprocessing_config.BuildConfig,
+    "seq2seq": trainers_config.Seq2SeqConfig,
+}
+WANTED = {
+    "preprocess_cmudict",
+    "preprocess_multi30k_ende",
+    "preprocess_numbers",
+    "seq2seq_cmudict",
+    "seq2seq_multi30k_ende",
+    "seq2seq_multi30k_ende_20min",
+    "seq2seq_numbers",
+    "seq2seq_transformer_base",
+}
+
+
+def test_the_flagfiles_that_the_documents_name_are_there():
+    assert {path.stem for path in FOLDER.glob("*.flags")} == WANTED
+
+
+@pytest.mark.parametrize("name", sorted(WANTED))
+def test_a_flagfile_parses(name, monkeypatch):
+    monkeypatch.chdir(FOLDER.parent)
+    program = PROGRAMS[name.partition("_")[0]]
+    required = ["--data_dir=data", "--workdir=work"]
+    if program is preprocessing_config.BuildConfig:
+        required = required[:1]
+    binding.parse([*required, f"--flagfile=flags/{name}.flags"], program)
+
+
+@pytest.mark.parametrize("name", sorted(WANTED))
+def test_a_flagfile_says_where_its_values_come_from(name):
+    lines = (FOLDER / f"{name}.flags").read_text().splitlines()
+    assert lines[0].startswith("# ")

@@ -1,0 +1,25 @@
+import dataclasses
+
+import pytest
+
+from pipeline import knobs
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Inner:
+    size: int = knobs.knob(1, "A size.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Outer:
+    inner: Inner
+    path: str = knobs.knob("x", "A path.", may_change=True)
+
+
+def test_what_a_resume_may_change_is_not_among_the_fixed_knobs():
+    assert knobs.fixed_leaves(Outer(inner=Inner(size=3))) == {"size": 3}
+
+
+def test_a_knob_needs_a_help_text():
+    with pytest.raises(ValueError, match="help"):
+        knobs.knob(1)
