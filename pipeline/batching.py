@@ -1,0 +1,79 @@
+"""Ragged rows to dense batches: BOS and EOS, the shift, right padding.
+
+A pair of 3 source and 2 target subwords, in a bucket of 5 and 4 tokens:
+
+    src_ids      a  b  c  EOS PAD
+    tgt_in_ids   BOS x  y  PAD        what the decoder reads
+    tgt_out_ids  x  y  EOS PAD        what it should say; PAD carries no loss
+
+A filler row, which only completes a shape, has the source EOS and the target input BOS,
+since a row whose keys are all masked has no softmax and stops cuDNN; its target output
+is PAD throughout.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from pipeline import vocabulary
+
+
+class Batch(NamedTuple):
+    """A dense batch of pairs. S and T are a bucket's boundaries.
+
+    Attributes:
+        src_ids: Source and EOS, int32 [B, S].
+        tgt_in_ids: BOS and target, int32 [B, T].
+        tgt_out_ids: Target and EOS, int32 [B, T].
+    """
+
+    src_ids: tf.Tensor
+    tgt_in_ids: tf.Tensor
+    tgt_out_ids: tf.Tensor
+
+
+SPEC = Batch(*(tf.TensorSpec([None, None], tf.int32, name) for name in Batch._fields))
+
+
+def to_dense(
+    src: tf.RaggedTensor,
+    tgt: tf.RaggedTensor,
+    rows: tf.Tensor,
+    src_length: tf.Tensor,
+    tgt_length: tf.Tensor,
+) -> Batch:
+    """Returns the chosen rows as a batch.
+
+    Args:
+        src: Source ids of a pool, ragged int32 [N, None], N at least 1.
+        tgt: Target ids of a pool, ragged int32 [N, None].
+        rows: Which rows, int64 [B]; below 0 for a filler row.
+        src_length: S, the padded source length, int32 [].
+        tgt_length: T, the padded target length, int32 [].
+    """
+    real = rows >= 0
+    src_ids, src_end = _padded(src, rows, real, src_length)
+    tgt_ids, tgt_end = _padded(tgt, rows, real, tgt_length)
+    eos = tf.constant(vocabulary.EOS_ID, tf.int32)
+    tgt_out_ids = tf.where(tgt_end & real[:, None], eos, tgt_ids)
+    begin = tf.fill([tf.shape(rows)[0], 1], vocabulary.BOS_ID)
+    return Batch(
+        src_ids=tf.where(src_end, eos, src_ids),
+        tgt_in_ids=tf.concat([begin, tgt_ids[:, :-1]], axis=1),
+        tgt_out_ids=tgt_out_ids,
+    )
+
+
+def _padded(
+    ragged: tf.RaggedTensor, rows: tf.Tensor, real: tf.Tensor, length: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns rows padded to a length, and where each ends: int32 and bool [B, L]."""
+    safe = tf.where(real, rows, 0)
+    starts = tf.gather(ragged.row_splits, safe)
+    sizes = tf.where(real, tf.gather(ragged.row_splits, safe + 1) - starts, 0)
+    position = tf.range(tf.cast(length, tf.int64))
+    inside = position < sizes[:, None]
+    # Positions outside a row read the value at 0, which the mask then replaces.
+    index = tf.where(inside, starts[:, None] + position, 0)
+    ids = tf.where(inside, tf.gather(ragged.flat_values, index), vocabulary.PAD_ID)
+    return ids, position == sizes[:, None]

@@ -1,0 +1,67 @@
+"""How a program of ours ends: exit codes (sysexits.h) and the one-line refusal.
+
+What a user can cause ends with one line on stderr and one of these codes. A traceback
+means a bug, and exit code 1.
+"""
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+
+DONE = os.EX_OK
+BUG = 1
+USAGE = os.EX_USAGE  # 64: flags
+BAD_DATA = os.EX_DATAERR  # 65
+MISSING_INPUT = os.EX_NOINPUT  # 66
+DIVERGED = os.EX_SOFTWARE  # 70
+LOCKED = os.EX_CANTCREAT  # 73: another run holds the directory
+DISK = os.EX_IOERR  # 74
+PREEMPTED = os.EX_TEMPFAIL  # 75: saved; a scheduler may start it again
+MISMATCH = os.EX_CONFIG  # 78: what is asked differs from what was saved
+
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE}
+_MISSING_ERRORS = {errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENOTDIR}
+
+
+class Refusal(Exception):  # noqa: N818 - it is an answer to the user, not an error of ours
+    """What was asked cannot be done; the message says why and the way out."""
+
+    def __init__(self, code: int, message: str) -> None:
+        """Args: code: an exit code of this module. message: one line, for stderr."""
+        super().__init__(message)
+        self.code = code
+
+
+def code_of(error: OSError) -> int | None:
+    """Returns the exit code of an error of the file system, None where it is a bug."""
+    if error.errno in _DISK_ERRORS:
+        return DISK
+    if error.errno in _MISSING_ERRORS:
+        return MISSING_INPUT
+    return None
+
+
+def run(main: Callable[[], int | None]) -> int:
+    """Runs a program and returns its exit code; refusals become one line on stderr."""
+    try:
+        code = main() or DONE
+        sys.stdout.flush()
+    except Refusal as refusal:
+        return _say(refusal, refusal.code)
+    except BrokenPipeError:
+        # Python flushes stdout once more at exit; give it somewhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _say("the reader of our output has gone away", DISK)
+    except OSError as error:
+        known = code_of(error)
+        if known is None:
+            raise
+        return _say(f"{error.filename or 'a file'}: {error.strerror}", known)
+    return code
+
+
+def _say(message: object, code: int) -> int:
+    line = " ".join(str(message).split())
+    print(f"sluice: {line}", file=sys.stderr, flush=True)
+    return code

@@ -1,0 +1,70 @@
+"""Files that appear whole or not at all, and directories that one run holds."""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import pathlib
+from collections.abc import Iterator
+
+from pipeline import exits
+
+_HASH_BLOCK_BYTES = 1 << 20
+LOCK_NAME = ".lock"
+
+
+def fsync(path: pathlib.Path) -> None:
+    """Returns once the file's or directory's content is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_whole(path: pathlib.Path, text: str) -> None:
+    """Writes a text file, whole or not at all, on the disk before it returns."""
+    partial = path.with_name(f"{path.name}.partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    fsync(path.parent)
+
+
+def sha256(path: pathlib.Path) -> str:
+    """Returns the SHA-256 of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_HASH_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def sha256_text(text: str) -> str:
+    """Returns the SHA-256 of a text's UTF-8 bytes, in hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def locked(path: pathlib.Path, *, what: str) -> Iterator[None]:
+    """Holds a lock file while the block runs; the system drops it with the process.
+
+    Args:
+        path: The lock file; made if it is not there, and left behind.
+        what: The directory in the words of the flag that named it, for the message.
+
+    Raises:
+        exits.Refusal: With `LOCKED` if another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise exits.Refusal(
+                exits.LOCKED,
+                f"{what}: another run is using it; wait for it to end or name another",
+            ) from None
+        yield

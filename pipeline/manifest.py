@@ -1,0 +1,213 @@
+"""The manifest of a data directory: what is in it, whole, or there is no data set.
+
+`manifest.json` is written last. Everything that reads a data directory starts here, and
+checks sizes and counts before it uses a file: a TFRecord file that was cut at a record
+boundary reads as a shorter file, without an error.
+"""
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from pipeline import exits, files, records
+
+FILENAME = "manifest.json"
+FORMAT_VERSION = 1
+SPLITS = ("train", "valid", "test")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shard:
+    """One TFRecord file and its sidecar of lengths."""
+
+    name: str
+    records: int
+    src_tokens: int
+    tgt_tokens: int
+    bytes: int
+    sha256: str
+    lengths_sha256: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Split:
+    """The shards of one split, and what became of every pair read for it."""
+
+    shards: list[Shard]
+    pairs_read: int
+    rejects: dict[str, int]  # reason -> pairs
+    # Joint histogram of lengths in tokens: columns src, tgt, pairs.
+    histogram: dict[str, list[int]]
+
+    @property
+    def num_records(self) -> int:
+        """Records in all shards."""
+        return sum(shard.records for shard in self.shards)
+
+    def joint_histogram(self) -> np.ndarray:
+        """Returns int64 [K, 3]: source tokens, target tokens, number of pairs."""
+        columns = [self.histogram[name] for name in ("src", "tgt", "pairs")]
+        return np.asarray(columns, np.int64).reshape(3, -1).T
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Vocabulary:
+    """A SentencePiece model in the data directory."""
+
+    filename: str
+    sha256: str
+    size: int  # pieces, special ones included
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """Everything a data directory says about itself."""
+
+    format_version: int
+    settings: dict[str, Any]
+    sources: list[dict[str, Any]]
+    special_ids: dict[str, int]
+    src_vocabulary: Vocabulary
+    tgt_vocabulary: Vocabulary
+    splits: dict[str, Split]
+
+    def shard_paths(self, data_dir: pathlib.Path, split: str) -> list[pathlib.Path]:
+        """Returns the shards of a split, in order."""
+        return [data_dir / shard.name for shard in self.split(split).shards]
+
+    def split(self, name: str) -> Split:
+        """Returns a split that has records, or refuses."""
+        found = self.splits.get(name)
+        if found is None or not found.num_records:
+            have = [key for key, split in self.splits.items() if split.num_records]
+            raise exits.Refusal(
+                exits.BAD_DATA,
+                f"the data directory has no {name!r} examples, it has {have}; build it "
+                f"with --{name}_src and --{name}_tgt, --{name}, or --{name}_fraction",
+            )
+        return found
+
+
+def write(manifest: Manifest, directory: pathlib.Path) -> None:
+    """Writes the manifest, whole or not at all, and on the disk before it returns."""
+    text = _layout(dataclasses.asdict(manifest)) + "\n"
+    files.write_whole(directory / FILENAME, text)
+
+
+def read(directory: pathlib.Path) -> Manifest:
+    """Returns the manifest of a data directory.
+
+    Raises:
+        exits.Refusal: If there is none, or none that this version can read.
+    """
+    path = directory / FILENAME
+    if not directory.is_dir():
+        raise exits.Refusal(
+            exits.MISSING_INPUT,
+            f"--data_dir={directory}: no such directory; "
+            "python -m preprocessing.build makes one",
+        )
+    if not path.is_file():
+        raise exits.Refusal(
+            exits.MISSING_INPUT,
+            f"--data_dir={directory}: has no {FILENAME}, so it is not a finished data "
+            "directory; python -m preprocessing.build makes one",
+        )
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version = content["format_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise _unreadable(path, error) from None
+    if version != FORMAT_VERSION:
+        raise exits.Refusal(
+            exits.BAD_DATA,
+            f"{path}: format version {version}, this Sluice reads {FORMAT_VERSION}; "
+            "build the data directory again",
+        )
+    try:
+        return _from_json(content)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _unreadable(path, error) from None
+
+
+def check_files(manifest: Manifest, directory: pathlib.Path, split: str) -> None:
+    """Refuses a split whose files are not there with the size that was written.
+
+    Sizes catch a cut or replaced file at no cost; `preprocessing.verify` reads hashes.
+    """
+    listed = {shard.name for shard in manifest.split(split).shards}
+    for shard in manifest.split(split).shards:
+        path = directory / shard.name
+        for file, size in (
+            (path, shard.bytes),
+            (records.lengths_path(path), 4 * shard.records),
+        ):
+            found = file.stat().st_size if file.is_file() else None
+            if found != size:
+                state = "is missing" if found is None else f"has {found} bytes"
+                raise exits.Refusal(
+                    exits.BAD_DATA,
+                    f"{file}: {state}, the manifest says {size}; "
+                    "build the data directory again",
+                )
+    for path in sorted(directory.glob(f"{split}-*.tfrecord")):
+        if path.name not in listed:
+            raise exits.Refusal(
+                exits.BAD_DATA,
+                f"{path}: is not in the manifest; remove it or build the data "
+                "directory again",
+            )
+
+
+def identity(manifest: Manifest) -> str:
+    """Returns a hash of the data itself: shards and vocabularies, wherever they are."""
+    content = [
+        manifest.src_vocabulary.sha256,
+        manifest.tgt_vocabulary.sha256,
+        *(
+            f"{name} {shard.name} {shard.sha256}"
+            for name, split in sorted(manifest.splits.items())
+            for shard in split.shards
+        ),
+    ]
+    return files.sha256_text("\n".join(content))
+
+
+def _unreadable(path: pathlib.Path, error: Exception) -> exits.Refusal:
+    return exits.Refusal(
+        exits.BAD_DATA,
+        f"{path}: cannot be read ({type(error).__name__}: {error}); "
+        "build the data directory again",
+    )
+
+
+def _from_json(content: dict[str, Any]) -> Manifest:
+    splits = {
+        name: Split(
+            **{**split, "shards": [Shard(**shard) for shard in split["shards"]]}
+        )
+        for name, split in content["splits"].items()
+    }
+    vocabularies = {
+        name: Vocabulary(**content[name])
+        for name in ("src_vocabulary", "tgt_vocabulary")
+    }
+    return Manifest(**{**content, **vocabularies, "splits": splits})
+
+
+def _layout(value: Any, depth: int = 0) -> str:
+    """Returns JSON with a line for each key or object, and lists of numbers in one."""
+    pad, end = " " * (depth + 1), " " * depth
+    if isinstance(value, dict) and value:
+        inner = [
+            f"{pad}{json.dumps(key)}: {_layout(item, depth + 1)}"
+            for key, item in value.items()
+        ]
+        return "{\n" + ",\n".join(inner) + f"\n{end}}}"
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        inner = [f"{pad}{_layout(item, depth + 1)}" for item in value]
+        return "[\n" + ",\n".join(inner) + f"\n{end}]"
+    return json.dumps(value, ensure_ascii=False)

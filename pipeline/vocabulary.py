@@ -1,0 +1,148 @@
+"""Vocabularies: text to subword ids and back, by SentencePiece.
+
+The ids of the special pieces are the same in every vocabulary of ours, so that a batch
+can be made and a loss masked without asking which vocabulary it came from.
+"""
+
+import dataclasses
+import json
+import pathlib
+import shutil
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import sentencepiece
+
+from pipeline import exits, files
+from pipeline import manifest as manifest_lib
+
+PAD_ID, BOS_ID, EOS_ID, UNK_ID = 0, 1, 2, 3
+_COPY = "vocabularies.json"
+SPECIAL_IDS = {"pad": PAD_ID, "bos": BOS_ID, "eos": EOS_ID, "unk": UNK_ID}
+
+
+class Vocabulary:
+    """A SentencePiece model with the special ids of this package."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        """Loads the model, and refuses one that cannot serve as ours."""
+        if not path.is_file():
+            raise exits.Refusal(exits.MISSING_INPUT, f"{path}: no such vocabulary")
+        self._processor = sentencepiece.SentencePieceProcessor()
+        try:
+            self._processor.LoadFromSerializedProto(path.read_bytes())
+        except RuntimeError as error:
+            raise exits.Refusal(
+                exits.BAD_DATA, f"{path}: not a SentencePiece model ({error})"
+            ) from None
+        _check_special_ids(path, self._processor)
+
+    @property
+    def size(self) -> int:
+        """Number of pieces, special ones included."""
+        return self._processor.GetPieceSize()
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Returns the ids of each text, without BOS, EOS or PAD."""
+        return self._processor.EncodeAsIds(list(texts))
+
+    def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """Returns the text of each row; special ids leave no trace in it."""
+        return [self._processor.DecodeIds(_plain(row)) for row in ids]
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """Returns the surface of each id, with U+2581 where a word begins."""
+        return [self._processor.IdToPiece(int(index)) for index in ids]
+
+
+class Vocabularies(NamedTuple):
+    """Both sides of a data directory or of a run.
+
+    Attributes:
+        src: Of the source.
+        tgt: Of the target.
+        shared: Whether they are one, so that a model can tie its embeddings.
+        entries: What the manifest says of them, source first.
+    """
+
+    src: Vocabulary
+    tgt: Vocabulary
+    shared: bool
+    entries: tuple[manifest_lib.Vocabulary, manifest_lib.Vocabulary]
+
+
+def load(
+    directory: pathlib.Path,
+    entries: tuple[manifest_lib.Vocabulary, manifest_lib.Vocabulary],
+) -> Vocabularies:
+    """Returns the vocabularies in a directory.
+
+    Args:
+        directory: A data directory, or the copy in a run's working directory.
+        entries: What they must be, source first.
+
+    Raises:
+        exits.Refusal: If a file is not the one described.
+    """
+    loaded: dict[str, Vocabulary] = {}
+    for entry in entries:
+        if entry.filename in loaded:
+            continue
+        path = directory / entry.filename
+        loaded[entry.filename] = Vocabulary(path)
+        if files.sha256(path) != entry.sha256:
+            raise exits.Refusal(
+                exits.MISMATCH,
+                f"{path}: is not the vocabulary the data was made with (its SHA-256 "
+                "differs from the manifest's); put that one back or build again",
+            )
+    src, tgt = (loaded[entry.filename] for entry in entries)
+    return Vocabularies(src, tgt, entries[0].filename == entries[1].filename, entries)
+
+
+def copy(
+    source: pathlib.Path, vocabularies: Vocabularies, target: pathlib.Path
+) -> None:
+    """Copies the models, so that a run can translate without its data directory."""
+    target.mkdir(parents=True, exist_ok=True)
+    for entry in vocabularies.entries:
+        shutil.copyfile(source / entry.filename, target / entry.filename)
+    described = [dataclasses.asdict(entry) for entry in vocabularies.entries]
+    files.write_whole(target / _COPY, json.dumps(described, indent=1) + "\n")
+
+
+def load_copy(directory: pathlib.Path) -> Vocabularies:
+    """Returns what `copy` wrote, or refuses."""
+    path = directory / _COPY
+    if not path.is_file():
+        raise exits.Refusal(
+            exits.MISSING_INPUT,
+            f"{path}: no such file; --workdir must name a run of trainers.seq2seq",
+        )
+    src, tgt = (
+        manifest_lib.Vocabulary(**entry)
+        for entry in json.loads(path.read_text(encoding="utf-8"))
+    )
+    return load(directory, (src, tgt))
+
+
+def _plain(row: Sequence[int]) -> list[int]:
+    return [int(index) for index in row if index not in (PAD_ID, BOS_ID, EOS_ID)]
+
+
+def _check_special_ids(
+    path: pathlib.Path, processor: sentencepiece.SentencePieceProcessor
+) -> None:
+    found = {
+        "pad": processor.pad_id(),
+        "bos": processor.bos_id(),
+        "eos": processor.eos_id(),
+        "unk": processor.unk_id(),
+    }
+    if processor.GetPieceSize() <= UNK_ID or found != SPECIAL_IDS:
+        raise exits.Refusal(
+            exits.MISMATCH,
+            f"{path}: {processor.GetPieceSize()} pieces with special ids {found}; "
+            f"needed are {SPECIAL_IDS}: train it with --pad_id=0 --bos_id=1 --eos_id=2 "
+            "--unk_id=3",
+        )

@@ -1,0 +1,125 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from pipeline import bucketing
+
+
+def _lengths(seed: int, count: int = 2000) -> np.ndarray:
+    draw = np.random.default_rng(seed)
+    src = draw.integers(1, draw.integers(2, 40), count)
+    tgt = np.maximum(1, (src * draw.normal(1.1, 0.3, count)).astype(int))
+    return np.stack([src, tgt], axis=1)
+
+
+def _histogram(lengths: np.ndarray) -> np.ndarray:
+    pairs, counts = np.unique(lengths, axis=0, return_counts=True)
+    return np.concatenate([pairs, counts[:, None]], axis=1)
+
+
+def _padded(buckets: bucketing.Buckets, lengths: np.ndarray) -> int:
+    chosen = buckets.assign(lengths)
+    return int((buckets.src + buckets.tgt)[chosen].sum())
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_pair_fits_its_bucket_and_no_batch_exceeds_its_budget(seed):
+    draw = np.random.default_rng(seed)
+    lengths = _lengths(seed)
+    multiple = int(draw.choice([1, 2, 8]))
+    budget = int(lengths.max()) + multiple + int(draw.integers(0, 5000))
+    buckets = bucketing.learn(
+        _histogram(lengths),
+        num_buckets=int(draw.integers(1, 40)),
+        multiple=multiple,
+        tokens_per_batch=budget,
+    )
+    chosen = buckets.assign(lengths)
+    assert (lengths[:, 0] <= buckets.src[chosen]).all()
+    assert (lengths[:, 1] <= buckets.tgt[chosen]).all()
+    widest = np.maximum(buckets.src, buckets.tgt)
+    assert (buckets.rows * widest <= budget).all()
+    assert ((buckets.rows + 1) * widest > budget).all()
+    assert not (buckets.src % multiple).any()
+    assert not (buckets.tgt % multiple).any()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_more_buckets_never_pad_more(seed):
+    lengths = _lengths(seed)
+    padded = [
+        _padded(
+            bucketing.learn(
+                _histogram(lengths), num_buckets=k, multiple=1, tokens_per_batch=4096
+            ),
+            lengths,
+        )
+        for k in (1, 2, 4, 8, 16, 32)
+    ]
+    assert padded == sorted(padded, reverse=True)
+    assert padded[-1] >= lengths.sum()
+
+
+def _best_by_enumeration(lengths: np.ndarray, num_buckets: int) -> int:
+    """Tries every partition into source bands, each cut into target intervals."""
+    src_levels = sorted(set(lengths[:, 0].tolist()))
+    best = None
+    for ends in _cuts(src_levels):
+        bands = []
+        for low, high in itertools.pairwise([0, *ends]):
+            inside = lengths[(lengths[:, 0] > low) & (lengths[:, 0] <= high)]
+            bands.append((high, inside))
+        options = [list(_cuts(sorted(set(rows[:, 1].tolist())))) for _, rows in bands]
+        for chosen in itertools.product(*options):
+            if sum(map(len, chosen)) > num_buckets:
+                continue
+            padded = 0
+            for (high, rows), tops in zip(bands, chosen, strict=True):
+                tops = np.array(tops)
+                padded += int((high + tops[np.searchsorted(tops, rows[:, 1])]).sum())
+            best = padded if best is None else min(best, padded)
+    return best
+
+
+def _cuts(levels: list[int]):
+    """Yields every way to end intervals at levels; the last always ends one."""
+    for size in range(len(levels)):
+        for chosen in itertools.combinations(levels[:-1], size):
+            yield [*chosen, levels[-1]]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_padding_is_the_least_possible(seed):
+    draw = np.random.default_rng(seed)
+    lengths = draw.integers(1, 6, (30, 2))
+    num_buckets = int(draw.integers(1, 6))
+    buckets = bucketing.learn(
+        _histogram(lengths), num_buckets=num_buckets, multiple=1, tokens_per_batch=100
+    )
+    assert len(buckets) <= num_buckets
+    assert _padded(buckets, lengths) == _best_by_enumeration(lengths, num_buckets)
+
+
+def test_many_distinct_lengths_are_merged_and_still_covered():
+    lengths = np.random.default_rng(0).integers(1, 3000, (5000, 2))
+    buckets = bucketing.learn(
+        _histogram(lengths), num_buckets=16, multiple=1, tokens_per_batch=4096
+    )
+    chosen = buckets.assign(lengths)
+    assert (lengths <= np.stack([buckets.src, buckets.tgt], 1)[chosen]).all()
+
+
+def test_a_pair_longer_than_the_budget_is_refused_with_the_flag_named():
+    with pytest.raises(ValueError, match="--tokens_per_batch=16 is less than .* 20"):
+        bucketing.learn(
+            np.array([[20, 3, 1]]), num_buckets=4, multiple=1, tokens_per_batch=16
+        )
+
+
+def test_a_pair_that_was_not_in_the_histogram_and_is_too_long_is_an_error():
+    buckets = bucketing.learn(
+        np.array([[5, 5, 1]]), num_buckets=1, multiple=1, tokens_per_batch=16
+    )
+    with pytest.raises(ValueError, match="6 and 5 tokens fits no bucket"):
+        buckets.assign(np.array([[6, 5]]))

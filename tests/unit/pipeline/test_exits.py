@@ -1,0 +1,46 @@
+import errno
+
+import pytest
+
+from pipeline import exits
+
+
+def _raising(error):
+    def main():
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (exits.Refusal(exits.BAD_DATA, "a.txt: is bad"), 65),
+        (OSError(errno.ENOSPC, "No space left on device", "a.txt"), 74),
+        (OSError(errno.EFBIG, "File too large", "a.txt"), 74),
+        (FileNotFoundError(errno.ENOENT, "No such file", "a.txt"), 66),
+        (PermissionError(errno.EACCES, "Permission denied", "a.txt"), 66),
+    ],
+)
+def test_what_a_user_can_cause_is_one_line_and_a_code(error, code, capsys):
+    assert exits.run(_raising(error)) == code
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("sluice: a.txt: ")
+
+
+def test_a_message_of_several_lines_becomes_one(capsys):
+    assert exits.run(_raising(exits.Refusal(65, "one\n  two"))) == 65
+    assert capsys.readouterr().err == "sluice: one two\n"
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), OSError(errno.ENOTTY, "x")])
+def test_a_bug_keeps_its_traceback(error):
+    with pytest.raises(type(error)):
+        exits.run(_raising(error))
+
+
+def test_the_codes_are_those_of_sysexits():
+    assert (exits.USAGE, exits.BAD_DATA, exits.MISSING_INPUT) == (64, 65, 66)
+    assert (exits.DIVERGED, exits.LOCKED, exits.DISK) == (70, 73, 74)
+    assert (exits.PREEMPTED, exits.MISMATCH) == (75, 78)

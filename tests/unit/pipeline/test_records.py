@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipeline import exits, records
+
+
+def _write(path, *serialized: bytes) -> None:
+    path.write_bytes(b"".join(map(records.frame, serialized)))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_record_is_the_example_that_protobuf_would_write(seed):
+    draw = np.random.default_rng(seed)
+    src = draw.integers(0, 2 ** int(draw.integers(3, 31)), draw.integers(0, 300))
+    tgt = draw.integers(0, 70_000, draw.integers(0, 5))
+    serialized = records.serialize(
+        src.tolist(), tgt.tolist(), "é\t\0".encode(), [b"a", b""]
+    )
+    feature = tf.train.Example.FromString(serialized).features.feature
+    assert list(feature["src_ids"].int64_list.value) == src.tolist()
+    assert list(feature["tgt_ids"].int64_list.value) == tgt.tolist()
+    assert list(feature["lengths"].int64_list.value) == [len(src), len(tgt)]
+    assert list(feature["src_text"].bytes_list.value) == ["é\t\0".encode()]
+    assert list(feature["tgt_text"].bytes_list.value) == [b"a", b""]
+
+
+def test_training_records_hold_no_text():
+    feature = tf.train.Example.FromString(records.serialize([4], [5])).features.feature
+    assert set(feature) == {"src_ids", "tgt_ids", "lengths"}
+
+
+def test_tensorflow_reads_the_frames_and_parses_many_records_at_once(tmp_path):
+    path = tmp_path / "a.tfrecord"
+    _write(path, records.serialize([7, 8], [9]), records.serialize([], [300]))
+    serialized = tf.data.TFRecordDataset(str(path)).batch(9).get_single_element()
+    src, tgt, lengths = records.parse_ids(serialized)
+    assert src.to_list() == [[7, 8], []]
+    assert tgt.to_list() == [[9], [300]]
+    assert lengths.numpy().tolist() == [[2, 1], [0, 1]]
+
+
+def test_a_record_of_another_schema_is_an_error_and_not_an_empty_pair():
+    """FAULTS 28."""
+    other = tf.train.Example()
+    other.features.feature["inputs"].int64_list.value.append(4)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="lengths"):
+        records.parse_ids(tf.constant([other.SerializeToString()]))
+
+
+def test_a_side_that_a_sidecar_cannot_count_is_refused():
+    """FAULTS 19."""
+    with pytest.raises(ValueError, match="65536 tokens"):
+        records.serialize([4] * 65_536, [5])
+
+
+def test_a_sidecar_of_another_size_is_refused(tmp_path):
+    shard = tmp_path / "a.tfrecord"
+    sidecar = records.lengths_path(shard)
+    sidecar.write_bytes(np.array([[1, 2], [3, 4]], "<u2").tobytes())
+    assert records.read_lengths(shard, 2).tolist() == [[1, 2], [3, 4]]
+    with pytest.raises(exits.Refusal, match="8 bytes.* 3 records") as error:
+        records.read_lengths(shard, 3)
+    assert error.value.code == exits.BAD_DATA
+
+
+def test_texts_come_back_with_all_references(tmp_path):
+    path = tmp_path / "a.tfrecord"
+    _write(path, records.serialize([1], [2], "ü".encode(), [b"x", b"y"]))
+    assert records.read_texts([path]) == [("ü", ["x", "y"])]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda data: data, None),
+        (lambda data: data[:-1], "record 2: the file ends inside it"),
+        (lambda data: data[: 2 * len(data) // 3 + 5], "record 2: .* inside its header"),
+        (lambda data: b"\x01" + data[1:], "record 0: its length"),
+        (
+            lambda data: data[:30] + bytes([data[30] ^ 1]) + data[31:],
+            "record 0: its data",
+        ),
+        (lambda data: b"", None),
+    ],
+)
+def test_damage_is_located(tmp_path, damage, message):
+    path = tmp_path / "a.tfrecord"
+    _write(path, *[records.serialize([7, 8], [9])] * 3)
+    path.write_bytes(damage(path.read_bytes()))
+    found = records.locate_damage(path)
+    if message is None:
+        assert found is None
+    else:
+        assert found is not None
+        pytest.importorskip("re").search(message, found) or pytest.fail(found)
