@@ -76,8 +76,8 @@ def _best_by_enumeration(lengths: np.ndarray, num_buckets: int) -> int:
                 continue
             padded = 0
             for (high, rows), tops in zip(bands, chosen, strict=True):
-                tops = np.array(tops)
-                padded += int((high + tops[np.searchsorted(tops, rows[:, 1])]).sum())
+                array = np.array(tops)
+                padded += int((high + array[np.searchsorted(array, rows[:, 1])]).sum())
             best = padded if best is None else min(best, padded)
     return best
 

@@ -1,0 +1,81 @@
+"""Learning SentencePiece models from the training text."""
+
+import io
+import pathlib
+import tempfile
+from collections.abc import Iterable
+from typing import Any
+
+import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
+
+from pipeline import exits, vocabulary
+from preprocessing import config, normalization
+
+# Part of the result: sums over threads are added in another order with another number.
+_NUM_THREADS = 16
+
+
+def learn(
+    texts: Iterable[str], subwords: config.SubwordConfig, side: str, max_bytes: int
+) -> bytes:
+    """Returns a serialised SentencePiece model.
+
+    The same texts, settings and SentencePiece version give the same bytes.
+
+    Args:
+        texts: Lines of text, read once.
+        subwords: The settings.
+        side: `src` or `tgt`, for the settings that differ between the sides.
+        max_bytes: No text is longer than this.
+
+    Raises:
+        exits.Refusal: If SentencePiece cannot learn such a model from these texts.
+    """
+    model = io.BytesIO()
+    kind = subwords.type(side)
+    options: dict[str, Any] = {
+        "model_type": kind,
+        "vocab_size": subwords.size(side),
+        "character_coverage": subwords.character_coverage,
+        "pad_id": vocabulary.PAD_ID,
+        "bos_id": vocabulary.BOS_ID,
+        "eos_id": vocabulary.EOS_ID,
+        "unk_id": vocabulary.UNK_ID,
+        "hard_vocab_limit": False,
+        "max_sentence_length": max_bytes + 1,
+        "num_threads": _NUM_THREADS,
+        "minloglevel": 1,
+    }
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            options |= _normalization_options(subwords, pathlib.Path(folder))
+            sentencepiece.SentencePieceTrainer.Train(
+                sentence_iterator=iter(texts), model_writer=model, **options
+            )
+    except RuntimeError as error:
+        raise exits.Refusal(
+            exits.BAD_DATA,
+            f"--{side}_model_type={kind} --{side}_vocab_size={subwords.size(side)}: "
+            f"SentencePiece cannot learn this from the training text: {error}",
+        ) from None
+    return _without_paths(model.getvalue())
+
+
+def _normalization_options(
+    subwords: config.SubwordConfig, folder: pathlib.Path
+) -> dict[str, str]:
+    if not subwords.lowercase:
+        rule = "identity" if subwords.normalize == "none" else subwords.normalize
+        return {"normalization_rule_name": rule}
+    rules = folder / "rules.tsv"
+    rules.write_text(normalization.lowercase_rules(subwords.normalize), "utf-8")
+    return {"normalization_rule_tsv": str(rules)}
+
+
+def _without_paths(model: bytes) -> bytes:
+    """Returns the model without the name of the rule file, which differs by run."""
+    proto = sentencepiece_model_pb2.ModelProto.FromString(model)
+    proto.normalizer_spec.normalization_rule_tsv = ""
+    proto.trainer_spec.ClearField("input")
+    return proto.SerializeToString(deterministic=True)

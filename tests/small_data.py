@@ -1,0 +1,46 @@
+"""A small data directory, for tests of what reads one."""
+
+import pathlib
+import random
+
+from preprocessing import build
+from preprocessing import config as preprocessing_config
+
+
+def pairs(count: int, seed: int = 0) -> list[tuple[str, str]]:
+    """Returns pairs of made-up sentences of 2 to 9 words."""
+    draw = random.Random(seed)
+    words = [f"{a}{b}" for a in "bdfgklmnprst" for b in "aeiou"]
+    lines = []
+    for _ in range(count):
+        src = draw.choices(words, k=draw.randint(2, 9))
+        lines.append((" ".join(src), " ".join(word[::-1] for word in src)))
+    return lines
+
+
+def make(
+    folder: pathlib.Path, *, count: int = 300, num_shards: int = 3
+) -> pathlib.Path:
+    """Builds a data directory in a folder and returns it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, size, seed in (("train", count, 0), ("valid", 20, 1), ("test", 20, 2)):
+        text = "".join(f"{src}\t{tgt}\n" for src, tgt in pairs(size, seed))
+        (folder / f"{split}.tsv").write_text(text)
+    data_dir = folder / "data"
+    build.main(
+        preprocessing_config.BuildConfig(
+            output=preprocessing_config.OutputConfig(
+                data_dir=str(data_dir), num_shards=num_shards, num_workers=1
+            ),
+            corpus=preprocessing_config.CorpusConfig(
+                train=(str(folder / "train.tsv"),),
+                valid=(str(folder / "valid.tsv"),),
+                test=(str(folder / "test.tsv"),),
+            ),
+            subwords=preprocessing_config.SubwordConfig(
+                vocab_size=100, shared_vocab=True
+            ),
+            cleaning=preprocessing_config.CleaningConfig(),
+        )
+    )
+    return data_dir
