@@ -34,7 +34,9 @@ def test_valid_and_test_keep_what_can_be_decoded(row):
     assert pair == (row.src.decode(), tuple(map(bytes.decode, row.references)))
 
 
-@pytest.mark.parametrize("row", [_row(b"\xff", b"x"), _row(b"a" * 21, b"x"), _row(b"a")])
+@pytest.mark.parametrize(
+    "row", [_row(b"\xff", b"x"), _row(b"a" * 21, b"x"), _row(b"a")]
+)
 def test_valid_and_test_leave_out_what_cannot_be_recorded(row):
     assert isinstance(cleaning.clean_text(row, BOUNDS, keep=True), str)
 

@@ -56,7 +56,9 @@ def test_whatever_the_bytes_every_line_is_written_or_rejected(
 
 def test_records_are_dealt_to_shards_in_turn(tmp_path, data_dir):
     pairs = small_data.pairs(8)
-    rows = [corpora.Row(n, a.encode(), (b.encode(),)) for n, (a, b) in enumerate(pairs, 1)]
+    rows = [
+        corpora.Row(n, a.encode(), (b.encode(),)) for n, (a, b) in enumerate(pairs, 1)
+    ]
     folder, splits = _write(tmp_path, data_dir, rows, _config())
     assert [shard.records for shard in splits["train"].shards] == [3, 3, 2]
     assert [shard.name for shard in splits["train"].shards] == [

@@ -6,7 +6,11 @@ import sentencepiece
 from pipeline import exits
 from preprocessing import config, subwords
 
-TEXT = ["Ein Mann fährt die Straße entlang.", "Ça coûte 3 € à l'été", "TWO Dogs run."] * 20
+TEXT = [
+    "Ein Mann fährt die Straße entlang.",
+    "Ça coûte 3 € à l'été",
+    "TWO Dogs run.",
+] * 20
 
 
 def _processor(**options) -> sentencepiece.SentencePieceProcessor:
