@@ -1,0 +1,159 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipeline import batching
+from trainers import naming, noise
+from trainers.models import attention, transformer
+from trainers.models import config as model_config
+
+SIZE = 20
+
+
+def _model(norm="pre", shared=True, **changes):
+    settings = {
+        "d_model": 16,
+        "d_ff": 24,
+        "num_heads": 2,
+        "num_layers": 2,
+        "norm": norm,
+    }
+    return transformer.Transformer(
+        model_config.TransformerConfig(**(settings | changes)),
+        src_vocab_size=SIZE,
+        tgt_vocab_size=SIZE,
+        shared=shared,
+        rng=np.random.default_rng(1),
+    )
+
+
+def _batch(rows, src_length, tgt_length):
+    """Returns a batch of (src, tgt) id lists, padded."""
+    src = np.zeros((len(rows), src_length), np.int32)
+    into, out = np.zeros((2, len(rows), tgt_length), np.int32)
+    for index, (one, other) in enumerate(rows):
+        src[index, : len(one) + 1] = [*one, 2]
+        into[index, : len(other) + 1] = [1, *other]
+        out[index, : len(other) + 1] = [*other, 2]
+    return batching.Batch(*map(tf.constant, (src, into, out)))
+
+
+ROWS = [([5, 6, 7], [8, 9]), ([10], [11, 12, 13]), ([14, 15], [16])]
+
+
+def _loss_and_gradients(model, batch):
+    named = naming.variables(model)
+    with tf.GradientTape() as tape:
+        found = model.losses(batch, smoothing=tf.constant(0.1), draw=noise.NONE)
+    gradients = tape.gradient(found.loss_sum, list(named.values()))
+    return found, [tf.convert_to_tensor(gradient) for gradient in gradients]
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_loss_and_gradients_do_not_depend_on_the_padding(norm):
+    model = _model(norm)
+    tight, tight_gradients = _loss_and_gradients(model, _batch(ROWS, 4, 4))
+    wide, wide_gradients = _loss_and_gradients(model, _batch(ROWS, 9, 7))
+    assert float(tight.num_tokens) == float(wide.num_tokens) == 9
+    np.testing.assert_allclose(tight.loss_sum, wide.loss_sum, rtol=1e-5)
+    for ours, theirs in zip(tight_gradients, wide_gradients, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=2e-5)
+
+
+def test_a_filler_row_changes_nothing():
+    model = _model()
+    without, gradients = _loss_and_gradients(model, _batch(ROWS, 4, 4))
+    batch = _batch([*ROWS, ([], [])], 4, 4)
+    out = batch.tgt_out_ids.numpy()
+    out[3] = 0
+    filled = batch._replace(tgt_out_ids=tf.constant(out))
+    with_filler, filled_gradients = _loss_and_gradients(model, filled)
+    np.testing.assert_allclose(without.loss_sum, with_filler.loss_sum, rtol=1e-5)
+    for ours, theirs in zip(gradients, filled_gradients, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=2e-5)
+
+
+def test_the_loss_of_a_batch_is_the_sum_of_its_rows():
+    model = _model()
+    whole, _ = _loss_and_gradients(model, _batch(ROWS, 4, 4))
+    parts = [
+        _loss_and_gradients(model, _batch([row], 4, 4))[0].loss_sum for row in ROWS
+    ]
+    np.testing.assert_allclose(whole.loss_sum, sum(parts), rtol=1e-5)
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+@pytest.mark.parametrize("shared", [True, False])
+def test_decoding_step_by_step_gives_the_scores_of_the_whole(norm, shared):
+    model = _model(norm, shared)
+    batch = _batch(ROWS, 5, 4)
+    hidden = tf.reshape(model._hidden(batch, noise.NONE), [3, 4, 16])
+    wanted = tf.einsum("btd,vd->btv", hidden, model.tgt_embedding.vectors)
+    state = model.start(batch.src_ids)
+    for position in range(4):
+        logits, state = model.next_logits(batch.tgt_in_ids[:, position], state)
+        real = batch.tgt_out_ids.numpy()[:, position] != 0
+        np.testing.assert_allclose(
+            logits.numpy()[real], wanted.numpy()[real, position], rtol=1e-3, atol=1e-4
+        )
+
+
+def test_later_target_tokens_do_not_change_earlier_scores():
+    model = _model()
+    one = model._hidden(_batch([([5, 6], [7, 8, 9])], 3, 4), noise.NONE)
+    other = model._hidden(_batch([([5, 6], [7, 8, 10])], 3, 4), noise.NONE)
+    np.testing.assert_allclose(one[:3], other[:3], rtol=1e-5, atol=1e-6)
+    assert np.abs(one[3] - other[3]).max() > 1e-3
+
+
+def test_variables_are_named_by_attribute_path():
+    named = naming.variables(_model(shared=False))
+    assert "encoder/0/attention/query/kernel" in named
+    assert "decoder/1/source_attention/output/bias" in named
+    assert "src_embedding/vectors" in named
+    assert len(named) == len(_model(shared=False).trainable_variables)
+
+
+def test_a_shared_vocabulary_has_one_embedding():
+    named = naming.variables(_model(shared=True))
+    assert [name for name in named if "embedding" in name] == ["src_embedding/vectors"]
+
+
+def test_the_same_seed_makes_the_same_weights():
+    for one, other in zip(_model().variables, _model().variables, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_dropout_is_drawn_anew_each_step_and_the_same_for_the_same():
+    model = _model(dropout_rate=0.3)
+
+    def loss(step):
+        draw = noise.Noise(1, tf.constant(step, tf.int64))
+        batch = _batch(ROWS, 4, 4)
+        return float(
+            model.losses(batch, smoothing=tf.constant(0.0), draw=draw).loss_sum
+        )
+
+    assert loss(1) == loss(1)
+    assert loss(1) != loss(2)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"d_model": 12}, "--d_model=12"),
+        ({"d_model": 24, "num_heads": 5}, "--num_heads=5"),
+        ({"dropout_rate": 1.0}, "--dropout_rate"),
+        ({"num_layers": 0}, "--num_layers"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        model_config.TransformerConfig(**given)
+
+
+def test_masks_hide_padding_and_the_future():
+    padding = attention.padding_mask(tf.constant([[True, False]]))
+    assert padding.numpy().tolist() == [[[[0.0, np.float32(-1e9)]]]]
+    causal = attention.causal_mask(tf.constant(2))
+    assert causal.numpy().tolist() == [[[[0.0, np.float32(-1e9)], [0.0, 0.0]]]]

@@ -1,0 +1,37 @@
+import pytest
+
+from trainers import config
+
+
+@pytest.mark.parametrize(
+    ("which", "count"), [("best", 0), ("last", 1), ("average:1", 1), ("average:12", 12)]
+)
+def test_checkpoints_are_named_by_words(which, count):
+    assert config.check_checkpoints(which) == count
+
+
+@pytest.mark.parametrize("which", ["", "first", "average", "average:0", "average:x"])
+def test_other_words_for_checkpoints_are_refused(which):
+    with pytest.raises(ValueError, match="want best, last or average:K"):
+        config.check_checkpoints(which)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"num_steps": 0},
+        {"label_smoothing": 1.0},
+        {"save_every_secs": 0.0},
+        {"eval_every_steps": -1},
+        {"seed": -1},
+    ],
+)
+def test_a_run_that_cannot_be_is_refused(given):
+    with pytest.raises(ValueError, match=f"--{next(iter(given))}"):
+        config.RunConfig(data_dir="d", workdir="w", **given)
+
+
+@pytest.mark.parametrize("given", [{"learning_rate": 0.0}, {"warmup_steps": -1}])
+def test_a_schedule_that_cannot_be_is_refused(given):
+    with pytest.raises(ValueError, match=f"--{next(iter(given))}"):
+        config.ScheduleConfig(**given)

@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from trainers import noise
+
+
+def _draw(seed=1, step=1, place="a", rate=0.25, shape=(400, 64)):
+    values = noise.Noise(seed, tf.constant(step, tf.int64)).dropout(
+        tf.ones(shape), rate, place
+    )
+    return values.numpy()
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.25, 0.5])
+def test_the_share_of_zeros_is_the_rate_and_the_mean_is_kept(rate):
+    values = _draw(rate=rate, shape=(2000, 128))
+    assert (values == 0).mean() == pytest.approx(rate, abs=0.006)
+    assert values.mean() == pytest.approx(1.0, abs=0.01)
+    assert len(np.unique(values)) == 2
+
+
+def test_the_same_seed_step_and_place_draw_the_same_noise():
+    np.testing.assert_array_equal(_draw(), _draw())
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"seed": 2}, {"step": 2}, {"place": "b"}],
+    ids=str,
+)
+def test_another_seed_step_or_place_draws_another(changed):
+    equal = (_draw() == _draw(**changed)).mean()
+    assert equal == pytest.approx(0.25**2 + 0.75**2, abs=0.02)
+
+
+def test_rows_do_not_repeat_one_another():
+    values = _draw(shape=(50, 64))
+    assert len(np.unique(values, axis=0)) == 50
+
+
+def test_without_a_step_or_a_rate_nothing_is_dropped():
+    ones = tf.ones([4, 8])
+    assert noise.NONE.dropout(ones, 0.5, "a") is ones
+    assert noise.Noise(1, tf.constant(1, tf.int64)).dropout(ones, 0.0, "a") is ones

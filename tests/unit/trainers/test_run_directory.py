@@ -1,0 +1,40 @@
+import json
+
+import pytest
+
+from pipeline import exits
+from trainers import run_directory
+
+
+def test_logs_are_cut_after_the_restored_step_and_half_a_line_goes(tmp_path):
+    """FAULTS 50."""
+    directory = run_directory.RunDirectory(tmp_path / "work")
+    for step in (10, 20, 20, 30):
+        directory.append(run_directory.METRICS, {"step": step})
+    with (directory.path / run_directory.METRICS).open("a") as file:
+        file.write('{"step": 2')
+    directory.truncate_logs(20)
+    text = (directory.path / run_directory.METRICS).read_text()
+    assert [json.loads(line)["step"] for line in text.splitlines()] == [10, 20, 20]
+    assert text.endswith("\n")
+
+
+def test_without_a_checkpoint_the_logs_begin_anew(tmp_path):
+    directory = run_directory.RunDirectory(tmp_path)
+    directory.append(run_directory.METRICS, {"step": 1})
+    directory.truncate_logs(0)
+    assert (tmp_path / run_directory.METRICS).read_text() == ""
+
+
+def test_a_directory_that_is_no_run_is_missing_input(tmp_path):
+    with pytest.raises(exits.Refusal, match=f"--workdir={tmp_path}") as error:
+        run_directory.flagfile(tmp_path)
+    assert error.value.code == exits.MISSING_INPUT
+
+
+def test_the_flagfile_of_a_run_has_its_flags(tmp_path):
+    directory = run_directory.RunDirectory(tmp_path)
+    directory.write_flags(["--a=1", "--b=2"])
+    lines = run_directory.flagfile(tmp_path).read_text().splitlines()
+    assert lines[1:] == ["--a=1", "--b=2"]
+    assert lines[0].startswith("#")

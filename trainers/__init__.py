@@ -1,0 +1,1 @@
+"""From batches to checkpoints, and from checkpoints to text."""

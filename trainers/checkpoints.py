@@ -1,0 +1,241 @@
+"""Checkpoints: variables under explicit names, and the facts of the run.
+
+`ckpt-<step>.index` and `ckpt-<step>.data-00000-of-00001` are in TensorFlow's checkpoint
+format (`tf.train.load_checkpoint` reads them), but written by name and not by object
+graph: a graph of Python objects leaves out, without a word, what it does not see, such
+as layers in lists of a Keras model. Here the set of names saved is the set of names
+that exist, and a restore that finds one name more or less refuses.
+
+A save writes under another name, reads everything back, syncs it to the disk, and then
+renames the data first and the index last. So an index means a whole checkpoint.
+"""
+
+import json
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline import exits, files, progress
+
+RUN_STATE = "run_state"  # the facts of the run, as JSON, beside the variables
+_INDEX = re.compile(r"ckpt-(\d+)\.index")
+_PARTIAL = "partial"
+# What reading a damaged checkpoint raises, in the wild.
+_DAMAGE = (
+    tf.errors.OpError,
+    IndexError,
+    ValueError,
+    AssertionError,
+    UnicodeDecodeError,
+)
+
+
+class DamagedError(Exception):
+    """A checkpoint that cannot be read."""
+
+
+def steps(directory: pathlib.Path) -> list[int]:
+    """Returns the steps that have a checkpoint, ascending."""
+    found = (_INDEX.fullmatch(path.name) for path in directory.glob("ckpt-*.index"))
+    return sorted(int(match.group(1)) for match in found if match)
+
+
+def path_of(directory: pathlib.Path, step: int) -> pathlib.Path:
+    """Returns the prefix of a step's checkpoint."""
+    return directory / f"ckpt-{step}"
+
+
+def save(
+    directory: pathlib.Path,
+    step: int,
+    variables: Mapping[str, tf.Variable],
+    run_state: Mapping[str, Any],
+) -> pathlib.Path:
+    """Writes a checkpoint, whole or not at all, on the disk before it returns.
+
+    Args:
+        directory: Made if it is not there.
+        step: Of the run; names the files.
+        variables: Everything that a restore must find, by name.
+        run_state: Facts that are not tensors; JSON can write them.
+
+    Returns:
+        The prefix of the files.
+
+    Raises:
+        OSError: If the disk is full or what was written does not read back.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    remove_partial(directory)
+    partial = directory / f"{_PARTIAL}-{step}"
+    tensors = {name: variable.numpy() for name, variable in variables.items()}
+    write(partial, tensors, run_state)
+    _verify(partial, tensors)
+    final = path_of(directory, step)
+    for part in sorted(directory.glob(f"{partial.name}.data-*")):
+        files.fsync(part)
+        part.rename(directory / part.name.replace(partial.name, final.name, 1))
+    index = partial.with_suffix(".index")
+    files.fsync(index)
+    index.rename(final.with_suffix(".index"))
+    files.fsync(directory)
+    return final
+
+
+def write(
+    prefix: pathlib.Path,
+    tensors: Mapping[str, np.ndarray],
+    run_state: Mapping[str, Any],
+) -> None:
+    """Writes tensors by name in TensorFlow's checkpoint format."""
+    state = json.dumps(run_state, sort_keys=True)
+    try:
+        tf.raw_ops.SaveV2(
+            prefix=str(prefix),
+            tensor_names=[*tensors, RUN_STATE],
+            shape_and_slices=[""] * (len(tensors) + 1),
+            tensors=[*map(tf.constant, tensors.values()), tf.constant(state)],
+        )
+    except tf.errors.OpError as error:
+        raise OSError(f"{prefix}: {error.message}") from error
+
+
+def read(prefix: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Returns every tensor of a checkpoint by name, and the facts of its run.
+
+    Raises:
+        DamagedError: If a part is missing or does not match its checksum.
+    """
+    try:
+        reader = tf.train.load_checkpoint(str(prefix))
+        tensors = {
+            name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()
+        }
+        state = json.loads(tensors.pop(RUN_STATE))
+    except (*_DAMAGE, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DamagedError(f"{prefix}: {reason}") from error
+    return tensors, state
+
+
+def restore(
+    tensors: Mapping[str, np.ndarray], variables: Mapping[str, tf.Variable], source: str
+) -> None:
+    """Assigns tensors to the variables of the same names.
+
+    Args:
+        tensors: What was saved.
+        variables: What is there now; both must have the same names and shapes.
+        source: Where the tensors come from, for the message.
+
+    Raises:
+        exits.Refusal: With `MISMATCH` if a name or shape differs; nothing is assigned.
+    """
+    missing = sorted(variables.keys() - tensors.keys())
+    extra = sorted(tensors.keys() - variables.keys())
+    reshaped = sorted(
+        name
+        for name in variables.keys() & tensors.keys()
+        if tuple(variables[name].shape) != tensors[name].shape
+    )
+    if missing or extra or reshaped:
+        raise exits.Refusal(
+            exits.MISMATCH,
+            f"{source}: is of another model; of {len(variables)} variables "
+            f"{_told('lacks', missing)}, {_told('has besides', extra)}, "
+            f"{_told('has in another shape', reshaped)}; use the flags of its run",
+        )
+    for name, variable in variables.items():
+        variable.assign(tensors[name])
+
+
+def read_newest(
+    directory: pathlib.Path,
+) -> tuple[int, dict[str, np.ndarray], dict[str, Any]] | None:
+    """Returns step, tensors and run state of the newest checkpoint that can be read.
+
+    One that cannot be read is renamed to `damaged-<name>`, with a warning, and the one
+    before it is taken.
+
+    Returns:
+        None where there is no checkpoint at all.
+
+    Raises:
+        exits.Refusal: If there are checkpoints and none can be read: a run must not
+            begin again in silence.
+    """
+    found = steps(directory)
+    for step in reversed(found):
+        prefix = path_of(directory, step)
+        try:
+            return step, *read(prefix)
+        except DamagedError as error:
+            progress.logger.warning("checkpoint set aside, it is damaged: %s", error)
+            for part in sorted(directory.glob(f"{prefix.name}.*")):
+                part.rename(part.with_name(f"damaged-{part.name}"))
+    if found or any(directory.glob("ckpt-*")) or any(directory.glob("damaged-*")):
+        raise exits.Refusal(
+            exits.MISMATCH,
+            f"{directory}: there are checkpoints but none can be read; restore one "
+            "from a backup, or name another --workdir to begin anew",
+        )
+    return None
+
+
+def prune(directory: pathlib.Path, keep: int) -> None:
+    """Removes all but the newest checkpoints; the index of each goes first."""
+    for step in steps(directory)[:-keep]:
+        prefix = path_of(directory, step)
+        prefix.with_suffix(".index").unlink()
+        for data in directory.glob(f"{prefix.name}.data-*"):
+            data.unlink()
+
+
+def remove_partial(directory: pathlib.Path) -> None:
+    """Removes what a killed save or a killed removal left.
+
+    Data without an index is a leftover where the index is still under its partial name,
+    or where a newer checkpoint is whole. Any other has lost its index, and stays, so
+    that a run does not take the directory for an empty one.
+    """
+    whole = steps(directory)
+    for part in directory.glob("ckpt-*.data-*"):
+        step = int(part.name.partition(".")[0].removeprefix("ckpt-"))
+        unfinished = (directory / f"{_PARTIAL}-{step}.index").exists()
+        if step not in whole and (unfinished or any(newer > step for newer in whole)):
+            part.unlink()
+    for part in directory.glob(f"{_PARTIAL}-*"):
+        part.unlink()
+
+
+def average(prefixes: Sequence[pathlib.Path]) -> dict[str, np.ndarray]:
+    """Returns the mean of several checkpoints' tensors, by name, summed in float64.
+
+    Junczys-Dowmunt et al. 2016, https://arxiv.org/abs/1610.01108, section 4.1.
+    """
+    sums: dict[str, np.ndarray] = {}
+    for prefix in prefixes:
+        for name, value in read(prefix)[0].items():
+            sums[name] = sums.get(name, 0.0) + value.astype(np.float64)
+    return {name: value / len(prefixes) for name, value in sums.items()}
+
+
+def _verify(prefix: pathlib.Path, tensors: Mapping[str, np.ndarray]) -> None:
+    try:
+        found, _ = read(prefix)
+    except DamagedError as error:
+        raise OSError(f"{prefix}: does not read back: {error}") from error
+    for name, value in tensors.items():
+        if found[name].tobytes() != value.tobytes():
+            raise OSError(f"{prefix}: {name} does not read back as it was written")
+
+
+def _told(what: str, names: list[str]) -> str:
+    if not names:
+        return f"{what} none"
+    shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    return f"{what} {len(names)} ({shown})"

@@ -1,0 +1,1 @@
+"""Decoders: from a source sentence to a hypothesis."""

@@ -1,0 +1,116 @@
+"""The loss: label-smoothed cross-entropy in sums over real tokens.
+
+The target distribution is (1 - e) * one_hot + e / V over all V subwords: Szegedy et al.
+2016, section 7, https://arxiv.org/abs/1512.00567. Other toolkits spread the mass over
+V - 1 or V - 2 subwords; losses are not comparable with theirs.
+
+Sums and count stay apart until the one division by the global count, so that replicas
+and accumulated micro-batches add up to the gradient of the whole batch.
+"""
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from pipeline import vocabulary
+
+
+class Losses(NamedTuple):
+    """Sums over the real target tokens of a batch, float32 [] each.
+
+    Attributes:
+        loss_sum: What is minimised: smoothed cross-entropy, in nats.
+        nll_sum: Negative log-likelihood of the targets, in nats.
+        num_tokens: Tokens counted.
+        num_correct: Tokens whose target scored highest.
+    """
+
+    loss_sum: tf.Tensor
+    nll_sum: tf.Tensor
+    num_tokens: tf.Tensor
+    num_correct: tf.Tensor
+
+
+def of_hidden(
+    hidden: tf.Tensor,
+    vectors: tf.Tensor,
+    targets: tf.Tensor,
+    *,
+    smoothing: tf.Tensor | float,
+) -> Losses:
+    """Returns the losses of real tokens whose logits are `hidden @ vectors.T`.
+
+    The logits, by far the largest array of a step, are made once and read twice. With
+    z their log-sum-exp, the smoothed cross-entropy of target t is
+
+        z - (1 - e) h.w[t] - e h.mean(w)
+
+    in which only z needs them, and its gradient with respect to them is their softmax:
+    `exp(logits - max)` serves both, unnormalised, and the two products of the backward
+    pass carry the normaliser on their small side.
+
+    Args:
+        hidden: float [N, D], one row a real token.
+        vectors: Output embedding, float [V, D].
+        targets: int32 [N].
+        smoothing: Mass spread over the vocabulary, in [0, 1).
+    """
+    rows = tf.gather(vectors, targets)  # [N, D]
+    target_logits = tf.reduce_sum(hidden * rows, -1)  # [N]
+    mean_logits = tf.linalg.matvec(hidden, tf.reduce_mean(vectors, 0))  # [N]
+    log_z, best = _log_normaliser(hidden, vectors)
+    nll = log_z - target_logits
+    loss = nll + smoothing * (target_logits - mean_logits)
+    return Losses(
+        loss_sum=tf.reduce_sum(loss),
+        nll_sum=tf.reduce_sum(nll),
+        num_tokens=tf.cast(tf.size(targets), tf.float32),
+        # The target's logit is summed in another order than the product's row.
+        num_correct=tf.reduce_sum(tf.cast(target_logits >= best - 1e-4, tf.float32)),
+    )
+
+
+@tf.custom_gradient
+def _log_normaliser(hidden: tf.Tensor, vectors: tf.Tensor) -> Any:
+    """Returns the log-sum-exp and the largest of the logits, float [N] each."""
+    logits = tf.matmul(hidden, vectors, transpose_b=True)  # [N, V]
+    best = tf.reduce_max(logits, -1)
+    unnormalised = tf.exp(logits - best[:, None])  # [N, V]
+    total = tf.reduce_sum(unnormalised, -1)
+
+    def gradient(
+        upstream: tf.Tensor, of_best: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        del of_best  # only compared, never differentiated
+        weight = (upstream / total)[:, None]
+        return (
+            tf.matmul(unnormalised, vectors) * weight,
+            tf.matmul(unnormalised, hidden * weight, transpose_a=True),
+        )
+
+    return (best + tf.math.log(total), tf.stop_gradient(best)), gradient
+
+
+def of_logits(
+    logits: tf.Tensor, tgt_out_ids: tf.Tensor, *, smoothing: tf.Tensor | float
+) -> Losses:
+    """Returns the losses for logits that a model made itself.
+
+    Args:
+        logits: Unnormalised scores, float [B, T, V].
+        tgt_out_ids: int32 [B, T]; PAD_ID carries no loss.
+        smoothing: Mass spread over the vocabulary, in [0, 1).
+    """
+    logits = tf.cast(logits, tf.float32)
+    log_z = tf.reduce_logsumexp(logits, axis=-1)  # [B, T]
+    target_logits = tf.gather(logits, tgt_out_ids, batch_dims=2)
+    weights = tf.cast(tgt_out_ids != vocabulary.PAD_ID, tf.float32)
+    nll = log_z - target_logits
+    loss = nll + smoothing * (target_logits - tf.reduce_mean(logits, axis=-1))
+    correct = tf.cast(target_logits >= tf.reduce_max(logits, -1), tf.float32)
+    return Losses(
+        loss_sum=tf.reduce_sum(loss * weights),
+        nll_sum=tf.reduce_sum(nll * weights),
+        num_tokens=tf.reduce_sum(weights),
+        num_correct=tf.reduce_sum(correct * weights),
+    )

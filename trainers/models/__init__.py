@@ -1,0 +1,1 @@
+"""Models: one concept a file."""

@@ -1,0 +1,115 @@
+"""Scaled dot-product attention with several heads.
+
+Vaswani et al. 2017, sections 3.2.1 and 3.2.2, https://arxiv.org/abs/1706.03762. The
+weights of queries, keys and values are variables of their own; products that read the
+same input are run as one.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from trainers.models import layers
+
+MASKED = -1e9  # a score that becomes the weight 0 and, unlike -inf, never NaN
+
+
+class KeysValues(NamedTuple):
+    """What is attended to: float [B, H, S, D/H] each."""
+
+    keys: tf.Tensor
+    values: tf.Tensor
+
+
+class Attention(tf.Module):
+    """Attention of some positions to others, or to themselves."""
+
+    def __init__(
+        self, d_model: int, num_heads: int, *, rng: np.random.Generator
+    ) -> None:
+        """Makes the four projections, [D, D] each."""
+        super().__init__()
+        self._num_heads = num_heads
+        self.query = layers.Dense(d_model, d_model, rng=rng)
+        self.key = layers.Dense(d_model, d_model, rng=rng)
+        self.value = layers.Dense(d_model, d_model, rng=rng)
+        self.output = layers.Dense(d_model, d_model, rng=rng)
+
+    def to_self(
+        self, inputs: tf.Tensor, num_rows: tf.Tensor, mask: tf.Tensor
+    ) -> tf.Tensor:
+        """Returns what every position takes from the positions of its row.
+
+        Args:
+            inputs: float [B * T, D].
+            num_rows: B, int32 [].
+            mask: Added to the scores, float broadcastable to [B, H, T, T].
+
+        Returns:
+            float [B * T, D].
+        """
+        query, key, value = _project(inputs, (self.query, self.key, self.value))
+        memory = KeysValues(
+            keys=self._split(key, num_rows), values=self._split(value, num_rows)
+        )
+        return self._attend(self._split(query, num_rows), memory, mask)
+
+    def to_memory(
+        self, inputs: tf.Tensor, memory: KeysValues, mask: tf.Tensor
+    ) -> tf.Tensor:
+        """Returns what every position takes from the memory of its row.
+
+        Args:
+            inputs: float [B * T, D].
+            memory: Keys and values of B rows.
+            mask: Added to the scores, float broadcastable to [B, H, T, S].
+        """
+        num_rows = tf.shape(memory.keys)[0]
+        query = self._split(self.query(inputs), num_rows)
+        return self._attend(query, memory, mask)
+
+    def memory(self, inputs: tf.Tensor, num_rows: tf.Tensor) -> KeysValues:
+        """Returns keys and values for float [B * S, D]."""
+        key, value = _project(inputs, (self.key, self.value))
+        return KeysValues(
+            keys=self._split(key, num_rows), values=self._split(value, num_rows)
+        )
+
+    def _split(self, values: tf.Tensor, num_rows: tf.Tensor) -> tf.Tensor:
+        """Returns [B, H, T, D/H] for [B * T, D]."""
+        size = values.shape[1] // self._num_heads
+        shaped = tf.reshape(values, [num_rows, -1, self._num_heads, size])
+        return tf.transpose(shaped, [0, 2, 1, 3])
+
+    def _attend(
+        self, query: tf.Tensor, memory: KeysValues, mask: tf.Tensor
+    ) -> tf.Tensor:
+        size = query.shape[3]
+        scores = tf.matmul(query * (1 / math.sqrt(size)), memory.keys, transpose_b=True)
+        weights = tf.nn.softmax(scores + mask)  # [B, H, T, S]
+        context = tf.transpose(tf.matmul(weights, memory.values), [0, 2, 1, 3])
+        return self.output(tf.reshape(context, [-1, self._num_heads * size]))
+
+
+def padding_mask(is_token: tf.Tensor) -> tf.Tensor:
+    """Returns a mask that hides padding, float32 [B, 1, 1, S], for bool [B, S]."""
+    return tf.where(is_token, 0.0, MASKED)[:, None, None, :]
+
+
+def causal_mask(length: tf.Tensor) -> tf.Tensor:
+    """Returns a mask that hides later positions, float32 [1, 1, T, T]."""
+    positions = tf.range(length)
+    visible = positions[:, None] >= positions[None, :]
+    return tf.where(visible, 0.0, MASKED)[None, None, :, :]
+
+
+def _project(
+    inputs: tf.Tensor, projections: tuple[layers.Dense, ...]
+) -> list[tf.Tensor]:
+    """Returns the outputs of several projections of one input, as one product."""
+    kernel = tf.concat([dense.kernel for dense in projections], axis=1)
+    bias = tf.concat([dense.bias for dense in projections], axis=0)
+    outputs = tf.nn.bias_add(tf.matmul(inputs, kernel), bias)
+    return tf.split(outputs, len(projections), axis=1)

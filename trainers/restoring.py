@@ -1,0 +1,63 @@
+"""A trained model from a run's working directory, for decoding and evaluation."""
+
+import pathlib
+
+import tensorflow as tf
+
+from pipeline import exits, vocabulary
+from trainers import checkpoints, config, naming, run_directory
+from trainers.models import build
+
+_MODEL = "model/"
+
+
+def load(
+    asked: config.Seq2SeqConfig,
+    workdir: pathlib.Path,
+    vocabularies: vocabulary.Vocabularies,
+    which: str,
+) -> tuple[tf.Module, str]:
+    """Returns the model with the weights of a run.
+
+    Args:
+        asked: The run's config.
+        workdir: Its working directory.
+        vocabularies: The run's.
+        which: `best`, `last`, or `average:K` for the mean of the K newest checkpoints.
+
+    Returns:
+        The model, and which checkpoints it is made of, in words.
+
+    Raises:
+        exits.Refusal: If there is no such checkpoint, or it is of another model.
+    """
+    model = build.make(asked.model, vocabularies, seed=asked.run.seed)
+    prefixes = _prefixes(run_directory.RunDirectory(workdir), which)
+    try:
+        tensors = checkpoints.average(prefixes)
+    except checkpoints.DamagedError as error:
+        raise exits.Refusal(
+            exits.BAD_DATA, f"{error}; choose others with --checkpoints"
+        ) from None
+    weights = {
+        name.removeprefix(_MODEL): value
+        for name, value in tensors.items()
+        if name.startswith(_MODEL)
+    }
+    checkpoints.restore(weights, naming.variables(model), str(prefixes[-1]))
+    names = [prefix.name for prefix in prefixes]
+    told = names[0] if len(names) == 1 else f"mean of {names[0]} to {names[-1]}"
+    return model, f"{told} ({which})"
+
+
+def _prefixes(directory: run_directory.RunDirectory, which: str) -> list[pathlib.Path]:
+    count = config.check_checkpoints(which)
+    folder = directory.checkpoints if count else directory.best
+    found = checkpoints.steps(folder)
+    if not found or len(found) < count:
+        raise exits.Refusal(
+            exits.MISSING_INPUT,
+            f"{folder}: has {len(found)} checkpoints, --checkpoints={which} wants "
+            f"{max(count, 1)}",
+        )
+    return [checkpoints.path_of(folder, step) for step in found[-max(count, 1) :]]

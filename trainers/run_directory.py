@@ -1,0 +1,77 @@
+"""The working directory of a run: flags, logs, checkpoints, summary.
+
+`metrics.jsonl` holds what the step alone determines, so that a resumed run ends with
+the same bytes as one that was never stopped. What the clock determines is in
+`timing.jsonl`.
+"""
+
+import json
+import pathlib
+from typing import Any
+
+from pipeline import exits, files
+
+FLAGS = "run.flags"
+METRICS = "metrics.jsonl"
+TIMING = "timing.jsonl"
+SUMMARY = "summary.json"
+CHECKPOINTS = "checkpoints"
+BEST = "best"
+VOCABULARY = "vocabulary"
+EVENTS = "events"
+
+
+def flagfile(workdir: pathlib.Path) -> pathlib.Path:
+    """Returns the flagfile of a run, or refuses what is not a run."""
+    path = workdir / FLAGS
+    if not path.is_file():
+        raise exits.Refusal(
+            exits.MISSING_INPUT,
+            f"--workdir={workdir}: has no {FLAGS}; name a run of trainers.seq2seq",
+        )
+    return path
+
+
+class RunDirectory:
+    """Paths and small files of a run."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        """Makes the directory if it is not there."""
+        path.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self.checkpoints = path / CHECKPOINTS
+        self.best = path / BEST
+        self.vocabulary = path / VOCABULARY
+
+    def write_flags(self, lines: list[str]) -> None:
+        """Writes the flagfile that repeats this run."""
+        head = (
+            "# Every flag of this run; --flagfile=run.flags --workdir=NEW repeats it."
+        )
+        files.write_whole(self.path / FLAGS, "\n".join([head, *lines, ""]))
+
+    def write_summary(self, summary: dict[str, Any]) -> None:
+        """Writes summary.json."""
+        files.write_whole(self.path / SUMMARY, json.dumps(summary, indent=1) + "\n")
+
+    def append(self, filename: str, entry: dict[str, Any]) -> None:
+        """Adds a line to one of the logs."""
+        with (self.path / filename).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+    def truncate_logs(self, last_step: int) -> None:
+        """Drops the log lines after a step, which are about to be written again.
+
+        Half a line, which a kill can leave, goes too.
+        """
+        for name in (METRICS, TIMING):
+            path = self.path / name
+            if not path.is_file():
+                continue
+            text = path.read_text(encoding="utf-8")
+            kept = [
+                line
+                for line in text.split("\n")[:-1]  # after the last \n: nothing, or half
+                if json.loads(line)["step"] <= last_step
+            ]
+            files.write_whole(path, "".join(f"{line}\n" for line in kept))

@@ -1,0 +1,46 @@
+r"""Trains a sequence-to-sequence model from a data directory.
+
+    python -m trainers.seq2seq --flagfile=flags/seq2seq_cmudict.flags \
+        --data_dir=runs/quickstart/data --workdir=runs/quickstart/work
+
+Stopped by a signal or killed, the same command goes on from the newest checkpoint, and
+ends with the weights it would have had without the interruption.
+"""
+
+import functools
+import sys
+
+from flags import binding
+from pipeline import exits, files, knobs, manifest, progress, runtime, vocabulary
+from trainers import config, run_directory
+
+
+def main(asked: config.Seq2SeqConfig) -> None:
+    """Trains, or goes on training."""
+    facts = manifest.read(asked.run.data_path)
+    manifest.check_files(facts, asked.run.data_path, "train")
+    entries = (facts.src_vocabulary, facts.tgt_vocabulary)
+    vocabularies = vocabulary.load(asked.run.data_path, entries)
+    workdir = asked.run.workdir_path
+    with files.locked(workdir / files.LOCK_NAME, what=f"--workdir={workdir}"):
+        runtime.start()
+        from trainers import training
+        from trainers.models import build
+
+        unchanged = {
+            "flags": knobs.fixed_leaves(asked),
+            "data": manifest.identity(facts),
+        }
+        directory = run_directory.RunDirectory(workdir)
+        model = build.make(asked.model, vocabularies, seed=asked.run.seed)
+        ready = training.prepare(asked, unchanged, model)
+        # Not before the checkpoint agrees: a refused command changes nothing.
+        vocabulary.copy(asked.run.data_path, vocabularies, directory.vocabulary)
+        directory.write_flags(binding.to_lines(asked))
+        training.run(ready)
+
+
+if __name__ == "__main__":
+    progress.configure_logging()
+    parsed = binding.parse_or_exit(sys.argv, config.Seq2SeqConfig, __doc__)
+    sys.exit(exits.run(functools.partial(main, parsed)))
