@@ -3,7 +3,7 @@
 import io
 import pathlib
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import sentencepiece
@@ -33,6 +33,7 @@ def learn(
         exits.Refusal: If SentencePiece cannot learn such a model from these texts.
     """
     model = io.BytesIO()
+    source = _Remembering(texts)
     kind = subwords.type(side)
     options: dict[str, Any] = {
         "model_type": kind,
@@ -51,15 +52,37 @@ def learn(
         with tempfile.TemporaryDirectory() as folder:
             options |= _normalization_options(subwords, pathlib.Path(folder))
             sentencepiece.SentencePieceTrainer.Train(
-                sentence_iterator=iter(texts), model_writer=model, **options
+                sentence_iterator=source, model_writer=model, **options
             )
     except RuntimeError as error:
+        if source.error is not None:
+            raise source.error from None
         raise exits.Refusal(
             exits.BAD_DATA,
             f"--{side}_model_type={kind} --{side}_vocab_size={subwords.size(side)}: "
             f"SentencePiece cannot learn this from the training text: {error}",
         ) from None
     return _without_paths(model.getvalue())
+
+
+class _Remembering:
+    """Texts that remember what went wrong: SentencePiece reports it as its own error."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._texts = iter(texts)
+        self.error: BaseException | None = None
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        try:
+            return next(self._texts)
+        except StopIteration:
+            raise
+        except BaseException as error:
+            self.error = error
+            raise
 
 
 def _normalization_options(

@@ -63,6 +63,15 @@ def test_the_rules_are_those_of_nmt_nfkc_but_for_case():
             assert ruled.Normalize(text) == named.Normalize(text).lower(), hex(code)
 
 
+def test_what_goes_wrong_while_reading_is_not_blamed_on_sentencepiece():
+    def texts():
+        yield "some text"
+        raise exits.Refusal(exits.PREEMPTED, "stopped")
+
+    with pytest.raises(exits.Refusal, match="^stopped$"):
+        subwords.learn(texts(), config.SubwordConfig(), "src", 1000)
+
+
 def test_what_sentencepiece_cannot_learn_is_refused_with_the_flags_named():
     settings = config.SubwordConfig(vocab_size=8, model_type="bpe")
     with pytest.raises(exits.Refusal, match="--src_vocab_size=8") as error:

@@ -1,0 +1,110 @@
+"""What a user can get wrong: one line on stderr, and the exit code that says what."""
+
+import shutil
+
+import pytest
+
+from tests import programs, small_data
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory):
+    """A folder with small text files: a (3 lines), b (3), short (2), empty (0)."""
+    folder = tmp_path_factory.mktemp("texts")
+    for name, text in (
+        ("a", "ba du\nki mo\nla pe\n"),
+        ("b", "ab ud\nik om\nal ep\n"),
+        ("short", "ab ud\nik om\n"),
+        ("empty", ""),
+        ("blank", "\n\n\n"),
+    ):
+        (folder / name).write_text(text)
+    return folder
+
+
+def _refused(code, message, module, *flags):
+    done = programs.run(module, *flags)
+    assert done.returncode == code, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("sluice: ")]
+    assert len(lines) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    for part in message.split(" ... "):
+        assert part in lines[0]
+
+
+BUILD = "preprocessing.build"
+TRAIN = "trainers.seq2seq"
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "src", "tgt"),
+    [
+        (66, "--train_src= ... /missing: no such file", "missing", "b"),
+        (66, "--train_tgt= ... /none-*: no file has such a name", "a", "none-*"),
+        (65, "/a has 3 lines and ... /short has 2", "a", "short"),
+        (65, "0 training examples", "empty", "empty"),
+        (65, "0 training examples", "blank", "b"),
+    ],
+)
+def test_a_build_names_what_is_wrong_with_its_input(
+    texts, tmp_path, code, message, src, tgt
+):
+    """FAULTS 9, 10 and 17."""
+    flags = [f"--train_src={texts / src}", f"--train_tgt={texts / tgt}"]
+    _refused(code, message, BUILD, f"--data_dir={tmp_path / 'data'}", *flags)
+    assert [path.name for path in tmp_path.iterdir()] in ([], ["data.lock"])
+
+
+@pytest.mark.parametrize(
+    ("module", "flags", "message"),
+    [
+        (BUILD, ["--data_dir=d", "--corpsu=numbers"], "--corpsu: no such flag"),
+        (BUILD, ["--data_dir=d"], "no corpus: give --corpus"),
+        (BUILD, ["--data_dir=d", "--corpus=nummers"], "corpus ... cmudict|numbers"),
+        (BUILD, ["--data_dir=d", "--corpus=numbers", "x"], "'x' is not a flag"),
+        (TRAIN, ["--workdir=w"], "--data_dir is required"),
+        (TRAIN, ["--data_dir=d", "--workdir=w", "--num_steps=many"], "num_steps"),
+        (TRAIN, ["--data_dir=d", "--workdir=w", "--d_model=7"], "--d_model=7"),
+        ("pipeline.inspect", ["--data_dir=d", "--compare"], "--benchmark_secs"),
+        ("trainers.evaluate", ["--workdir=w", "--split=dev"], "split"),
+        ("trainers.translate", ["--workdir=w", "--checkpoints=all"], "--checkpoints=all"),
+    ],
+)
+def test_a_bad_flag_is_exit_code_64(module, flags, message):
+    """FAULTS 51."""
+    _refused(64, message, module, *flags)
+
+
+@pytest.mark.parametrize(
+    ("module", "flags"),
+    [(TRAIN, ["--workdir=w"]), ("pipeline.inspect", [])],
+)
+def test_a_data_directory_must_be_there_and_finished(tmp_path, module, flags):
+    """FAULTS 27."""
+    missing = tmp_path / "none"
+    _refused(66, f"--data_dir={missing}: no such dir", module, f"--data_dir={missing}", *flags)
+    _refused(66, "has no manifest.json", module, f"--data_dir={tmp_path}", *flags)
+
+
+def test_a_vocabulary_that_is_not_the_manifests_is_refused(own_data_dir, tmp_path):
+    """FAULTS 29."""
+    other = small_data.make(tmp_path / "other", count=40)
+    shutil.copy(other / "shared.model", own_data_dir / "shared.model")
+    flags = [f"--data_dir={own_data_dir}", f"--workdir={tmp_path / 'work'}"]
+    _refused(78, "shared.model: is not the vocabulary", TRAIN, *flags)
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_workdir_that_is_no_run_is_refused(tmp_path):
+    for module in ("trainers.evaluate", "trainers.translate"):
+        _refused(66, f"--workdir={tmp_path}", module, f"--workdir={tmp_path}")
+
+
+@pytest.mark.parametrize(
+    "module",
+    [BUILD, TRAIN, "pipeline.inspect", "trainers.evaluate", "trainers.translate"],
+)
+def test_help_is_a_page_and_exit_code_0(module):
+    page = programs.succeed(module, "--help")
+    assert f"python -m {module}" in page
+    assert "(default: " in page

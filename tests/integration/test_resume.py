@@ -1,0 +1,222 @@
+"""Promise P2: killed anywhere and started again, a run ends with the same weights."""
+
+import json
+import pathlib
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests import programs
+from trainers import checkpoints
+
+TRAIN = "trainers.seq2seq"
+STEPS = 60
+
+
+def _flags(data_dir, workdir, *more: str) -> list[str]:
+    return [
+        f"--data_dir={data_dir}",
+        f"--workdir={workdir}",
+        "--d_model=16",
+        "--d_ff=24",
+        "--num_heads=2",
+        "--num_layers=1",
+        "--dropout_rate=0.2",
+        "--tokens_per_batch=512",
+        "--num_buckets=3",
+        "--pool_examples=150",
+        "--learning_rate=1e-2",
+        "--warmup_steps=20",
+        "--clip_norm=1",
+        f"--num_steps={STEPS}",
+        "--log_every_steps=7",
+        "--eval_every_steps=16",
+        "--save_every_steps=10",
+        *more,
+    ]
+
+
+def _final(workdir: pathlib.Path) -> dict[str, bytes]:
+    """Returns every tensor of the last checkpoint, and the metrics, as bytes."""
+    tensors, state = checkpoints.read(checkpoints.path_of(workdir / "checkpoints", STEPS))
+    content = {name: value.tobytes() for name, value in tensors.items()}
+    content["metrics.jsonl"] = (workdir / "metrics.jsonl").read_bytes()
+    content["cursor"] = json.dumps(state["cursor"]).encode()
+    content["best"] = json.dumps(state["best"]).encode()
+    return content
+
+
+def _summary(workdir: pathlib.Path) -> dict:
+    return json.loads((workdir / "summary.json").read_text())
+
+
+def _lines(workdir: pathlib.Path) -> list[str]:
+    return (workdir / "metrics.jsonl").read_text().splitlines()
+
+
+@pytest.fixture(scope="module")
+def whole(data_dir, tmp_path_factory) -> pathlib.Path:
+    """A run that was never stopped."""
+    workdir = tmp_path_factory.mktemp("whole")
+    programs.succeed(TRAIN, *_flags(data_dir, workdir))
+    return workdir
+
+
+def _reached(workdir: pathlib.Path, step: int):
+    def reached() -> bool:
+        metrics = workdir / "metrics.jsonl"
+        return metrics.is_file() and f'"step": {step},' in metrics.read_text()
+
+    return reached
+
+
+def test_a_run_has_its_files_and_one_trace(whole):
+    summary = _summary(whole)
+    assert summary["train_step_traces"] == 1
+    assert summary["evaluation_step_traces"] == 1
+    assert summary["finished"] == "steps"
+    assert summary["step"] == STEPS
+    assert summary["batch_shapes"] >= 3
+    assert summary["best"]["metric"] == "valid_loss"
+    assert summary["epoch"] >= 1
+    steps = [json.loads(line)["step"] for line in _lines(whole)]
+    assert steps == [7, 14, 16, 21, 28, 32, 35, 42, 48, 49, 56, 60, 60]
+    assert list((whole / "events").glob("events.out.tfevents.*"))
+    assert (whole / "run.flags").is_file()
+
+
+@pytest.mark.parametrize("step", [7, 28, 49])
+def test_killed_and_started_again_it_ends_with_the_same_bytes(
+    data_dir, whole, tmp_path, step
+):
+    """FAULTS 40, 47 and 50: before the first checkpoint, and in two epochs."""
+    flags = _flags(data_dir, tmp_path)
+    programs.stop_when(
+        TRAIN, *flags, ready=_reached(tmp_path, step), number=signal.SIGKILL
+    )
+    programs.succeed(TRAIN, *flags)
+    assert _final(tmp_path) == _final(whole)
+    assert _summary(tmp_path)["train_step_traces"] == 1
+
+
+def test_stopped_by_sigterm_it_saves_says_75_and_goes_on_exactly(
+    data_dir, whole, tmp_path
+):
+    """FAULTS 38."""
+    flags = _flags(data_dir, tmp_path)
+    code, errors = programs.stop_when(
+        TRAIN, *flags, ready=_reached(tmp_path, 21), number=signal.SIGTERM
+    )
+    assert code == 75, errors
+    assert "stopped by SIGTERM after step" in errors
+    summary = _summary(tmp_path)
+    assert summary["finished"] == "preempted"
+    saved = checkpoints.steps(tmp_path / "checkpoints")
+    assert saved[-1] == summary["step"]
+    programs.succeed(TRAIN, *flags)
+    assert _final(tmp_path) == _final(whole)
+    assert _summary(tmp_path)["num_resumes"] == 1
+
+
+def test_a_flipped_bit_in_the_newest_checkpoint_costs_steps_and_no_exactness(
+    data_dir, whole, tmp_path
+):
+    """FAULTS 42."""
+    flags = _flags(data_dir, tmp_path)
+    programs.stop_when(
+        TRAIN, *flags, ready=_reached(tmp_path, 42), number=signal.SIGKILL
+    )
+    newest = checkpoints.steps(tmp_path / "checkpoints")[-1]
+    data = tmp_path / "checkpoints" / f"ckpt-{newest}.data-00000-of-00001"
+    content = bytearray(data.read_bytes())
+    content[len(content) // 2] ^= 8
+    data.write_bytes(content)
+    done = programs.run(TRAIN, *flags)
+    assert done.returncode == 0, done.stderr
+    assert "it is damaged" in done.stderr
+    assert _final(tmp_path) == _final(whole)
+
+
+def test_more_steps_go_on_and_a_finished_run_does_nothing(data_dir, tmp_path):
+    """FAULTS 46."""
+    programs.succeed(TRAIN, *_flags(data_dir, tmp_path, "--num_steps=10"))
+    before = (tmp_path / "metrics.jsonl").read_bytes()
+    again = programs.run(TRAIN, *_flags(data_dir, tmp_path, "--num_steps=10"))
+    assert again.returncode == 0
+    assert "already finished at step 10" in again.stderr
+    assert (tmp_path / "metrics.jsonl").read_bytes() == before
+    programs.succeed(TRAIN, *_flags(data_dir, tmp_path, "--num_steps=12"))
+    assert _summary(tmp_path)["step"] == 12
+
+
+def test_a_moved_workdir_goes_on(data_dir, whole, tmp_path):
+    """FAULTS 55."""
+    flags = _flags(data_dir, tmp_path / "here")
+    programs.stop_when(
+        TRAIN, *flags, ready=_reached(tmp_path / "here", 35), number=signal.SIGTERM
+    )
+    (tmp_path / "here").rename(tmp_path / "there")
+    programs.succeed(TRAIN, *_flags(data_dir, tmp_path / "there"))
+    assert _final(tmp_path / "there") == _final(whole)
+
+
+def test_run_flags_repeat_the_run(whole, tmp_path):
+    programs.succeed(
+        TRAIN, f"--flagfile={whole / 'run.flags'}", f"--workdir={tmp_path / 'again'}"
+    )
+    assert _final(tmp_path / "again") == _final(whole)
+
+
+def test_other_flags_or_data_are_refused_with_the_differences(
+    data_dir, own_data_dir, whole
+):
+    """FAULTS 44 and 45."""
+    before = (whole / "run.flags").read_bytes()
+    for changed, message in (
+        (_flags(data_dir, whole, "--dropout_rate=0.3"), "--dropout_rate: 0.2 there, 0.3"),
+        (_flags(data_dir, whole, "--seed=2"), "--seed: 1 there, 2 asked"),
+        (_flags(data_dir, whole, "--d_model=24"), "--d_model: 16 there, 24 asked"),
+        (_flags(own_data_dir, whole), "data: "),
+    ):
+        done = programs.run(TRAIN, *changed)
+        assert done.returncode == 78, done.stderr
+        assert message in done.stderr
+    assert (whole / "run.flags").read_bytes() == before
+
+
+def test_of_two_runs_in_one_workdir_the_second_is_refused(data_dir, tmp_path):
+    """FAULTS 49."""
+    flags = _flags(data_dir, tmp_path)
+    first = subprocess.Popen(
+        programs.command(TRAIN, *flags), cwd=programs.ROOT, stderr=subprocess.DEVNULL
+    )
+    with first:
+        while not (tmp_path / ".lock").exists():
+            time.sleep(0.01)
+        time.sleep(0.2)
+        second = programs.run(TRAIN, *flags)
+        assert second.returncode == 73, second.stderr
+        first.kill()
+
+
+def test_a_time_limit_ends_the_run_and_counts_over_resumes(data_dir, tmp_path):
+    flags = _flags(data_dir, tmp_path, "--num_steps=100000", "--max_train_secs=4")
+    programs.succeed(TRAIN, *flags)
+    summary = _summary(tmp_path)
+    assert summary["finished"] == "time"
+    assert summary["wall_secs"] >= 4
+    again = programs.run(TRAIN, *flags)
+    assert "already finished" in again.stderr
+
+
+def test_a_rate_far_too_high_ends_with_70_or_a_finite_loss(data_dir, tmp_path):
+    """FAULTS 37."""
+    flags = _flags(
+        data_dir, tmp_path, "--learning_rate=9", "--warmup_steps=0", "--clip_norm=0"
+    )
+    done = programs.run(TRAIN, *flags)
+    assert done.returncode in (0, 70), done.stderr
+    for line in _lines(tmp_path):
+        assert "NaN" not in line

@@ -1,0 +1,63 @@
+"""Running our programs as a user does: as processes, from the repository root."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def command(module: str, *flags: str) -> list[str]:
+    """Returns the command line of an entry point."""
+    return [sys.executable, "-m", module, *flags]
+
+
+def run(
+    module: str, *flags: str, stdin: bytes = b"", **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs an entry point to its end."""
+    done = subprocess.run(
+        command(module, *flags),
+        cwd=ROOT,
+        input=stdin,
+        capture_output=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
+    return subprocess.CompletedProcess(
+        done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
+    )
+
+
+def succeed(module: str, *flags: str, stdin: bytes = b"", **environment: str) -> str:
+    """Runs an entry point, expects exit code 0, and returns its stdout."""
+    done = run(module, *flags, stdin=stdin, **environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def stop_when(
+    module: str, *flags: str, ready: Callable[[], bool], number: int
+) -> tuple[int, str]:
+    """Starts an entry point, sends it a signal once `ready`, waits for its end.
+
+    Returns:
+        Exit code (minus the signal's number where it was killed by it) and stderr.
+    """
+    process = subprocess.Popen(
+        command(module, *flags),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        deadline = time.monotonic() + 120
+        while not ready() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=120)
+    return process.returncode, errors
