@@ -66,7 +66,7 @@ def learn(
 
 
 class _Remembering:
-    """Texts that remember what went wrong: SentencePiece reports it as its own error."""
+    """Texts that remember what went wrong; SentencePiece would hide it."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         self._texts = iter(texts)

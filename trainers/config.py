@@ -19,6 +19,16 @@ class RunConfig:
         help_text="Where checkpoints and logs go; the same command goes on from there.",
         may_change=True,
     )
+    model: str = knobs.knob(
+        "transformer",
+        "The model: the Transformer, or a Keras model of your own.",
+        choices=("transformer", "keras"),
+    )
+    keras_model: str | None = knobs.knob(
+        None,
+        "With --model=keras: module:function; called with both vocabulary sizes, it "
+        "returns a Keras model of (src_ids, tgt_in_ids) to logits.",
+    )
     seed: int = knobs.knob(1, "Of initial weights, dropout and the order of examples.")
     num_steps: int = knobs.knob(10_000, "Optimizer updates in all.", may_change=True)
     max_train_secs: float = knobs.knob(
@@ -47,6 +57,8 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError for counts and shares that cannot be."""
+        if (self.model == "keras") != (self.keras_model is not None):
+            raise ValueError("--model=keras and --keras_model come together")
         for name in (
             "num_steps",
             "log_every_steps",
@@ -137,7 +149,7 @@ class Seq2SeqConfig:
     """Everything a sequence-to-sequence run depends on."""
 
     run: RunConfig
-    model: model_config.TransformerConfig
+    transformer: model_config.TransformerConfig
     batch: pipeline_config.BatchConfig
     optimizer: OptimizerConfig
     schedule: ScheduleConfig

@@ -31,7 +31,7 @@ def load(
     Raises:
         exits.Refusal: If there is no such checkpoint, or it is of another model.
     """
-    model = build.make(asked.model, vocabularies, seed=asked.run.seed)
+    model = build.make(asked, vocabularies)
     prefixes = _prefixes(run_directory.RunDirectory(workdir), which)
     try:
         tensors = checkpoints.average(prefixes)

@@ -32,7 +32,7 @@ def main(asked: config.Seq2SeqConfig) -> None:
             "data": manifest.identity(facts),
         }
         directory = run_directory.RunDirectory(workdir)
-        model = build.make(asked.model, vocabularies, seed=asked.run.seed)
+        model = build.make(asked, vocabularies)
         ready = training.prepare(asked, unchanged, model)
         # Not before the checkpoint agrees: a refused command changes nothing.
         vocabulary.copy(asked.run.data_path, vocabularies, directory.vocabulary)

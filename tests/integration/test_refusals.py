@@ -67,7 +67,11 @@ def test_a_build_names_what_is_wrong_with_its_input(
         (TRAIN, ["--data_dir=d", "--workdir=w", "--d_model=7"], "--d_model=7"),
         ("pipeline.inspect", ["--data_dir=d", "--compare"], "--benchmark_secs"),
         ("trainers.evaluate", ["--workdir=w", "--split=dev"], "split"),
-        ("trainers.translate", ["--workdir=w", "--checkpoints=all"], "--checkpoints=all"),
+        (
+            "trainers.translate",
+            ["--workdir=w", "--checkpoints=all"],
+            "--checkpoints=all",
+        ),
     ],
 )
 def test_a_bad_flag_is_exit_code_64(module, flags, message):
@@ -82,7 +86,13 @@ def test_a_bad_flag_is_exit_code_64(module, flags, message):
 def test_a_data_directory_must_be_there_and_finished(tmp_path, module, flags):
     """FAULTS 27."""
     missing = tmp_path / "none"
-    _refused(66, f"--data_dir={missing}: no such dir", module, f"--data_dir={missing}", *flags)
+    _refused(
+        66,
+        f"--data_dir={missing}: no such dir",
+        module,
+        f"--data_dir={missing}",
+        *flags,
+    )
     _refused(66, "has no manifest.json", module, f"--data_dir={tmp_path}", *flags)
 
 

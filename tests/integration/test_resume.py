@@ -40,7 +40,9 @@ def _flags(data_dir, workdir, *more: str) -> list[str]:
 
 def _final(workdir: pathlib.Path) -> dict[str, bytes]:
     """Returns every tensor of the last checkpoint, and the metrics, as bytes."""
-    tensors, state = checkpoints.read(checkpoints.path_of(workdir / "checkpoints", STEPS))
+    tensors, state = checkpoints.read(
+        checkpoints.path_of(workdir / "checkpoints", STEPS)
+    )
     content = {name: value.tobytes() for name, value in tensors.items()}
     content["metrics.jsonl"] = (workdir / "metrics.jsonl").read_bytes()
     content["cursor"] = json.dumps(state["cursor"]).encode()
@@ -175,7 +177,10 @@ def test_other_flags_or_data_are_refused_with_the_differences(
     """FAULTS 44 and 45."""
     before = (whole / "run.flags").read_bytes()
     for changed, message in (
-        (_flags(data_dir, whole, "--dropout_rate=0.3"), "--dropout_rate: 0.2 there, 0.3"),
+        (
+            _flags(data_dir, whole, "--dropout_rate=0.3"),
+            "--dropout_rate: 0.2 there, 0.3",
+        ),
         (_flags(data_dir, whole, "--seed=2"), "--seed: 1 there, 2 asked"),
         (_flags(data_dir, whole, "--d_model=24"), "--d_model: 16 there, 24 asked"),
         (_flags(own_data_dir, whole), "data: "),

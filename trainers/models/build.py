@@ -1,23 +1,26 @@
 """Makes the model that a config names."""
 
 import numpy as np
+import tensorflow as tf
 
 from pipeline import vocabulary
-from trainers.models import config as model_config
+from trainers import config
 from trainers.models import transformer
 
 
 def make(
-    config: model_config.TransformerConfig,
-    vocabularies: vocabulary.Vocabularies,
-    *,
-    seed: int,
-) -> transformer.Transformer:
+    asked: config.Seq2SeqConfig, vocabularies: vocabulary.Vocabularies
+) -> tf.Module:
     """Returns a model with fresh weights, the same ones for the same seed."""
+    if asked.run.keras_model is not None:
+        # Keras takes a second to import, and only such runs need it.
+        from trainers.models import keras_adapter
+
+        return keras_adapter.load(asked.run.keras_model, vocabularies, asked.run.seed)
     return transformer.Transformer(
-        config,
+        asked.transformer,
         src_vocab_size=vocabularies.src.size,
         tgt_vocab_size=vocabularies.tgt.size,
         shared=vocabularies.shared,
-        rng=np.random.default_rng(seed),
+        rng=np.random.default_rng(asked.run.seed),
     )

@@ -1,0 +1,208 @@
+"""What is done with a trained run: evaluate, translate; and inspect before it."""
+
+import json
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+from tests import programs, small_data
+
+
+@pytest.fixture(scope="module")
+def workdir(data_dir, tmp_path_factory) -> pathlib.Path:
+    """A run of a few steps: it says nothing sensible, but it says it reliably."""
+    path = tmp_path_factory.mktemp("run")
+    programs.succeed(
+        "trainers.seq2seq",
+        f"--data_dir={data_dir}",
+        f"--workdir={path}",
+        "--d_model=16",
+        "--d_ff=24",
+        "--num_heads=2",
+        "--num_layers=1",
+        "--tokens_per_batch=512",
+        "--num_steps=60",
+        "--learning_rate=1e-2",
+        "--warmup_steps=10",
+        "--eval_every_steps=30",
+        "--save_every_steps=20",
+    )
+    return path
+
+
+def _result(*flags: str) -> dict:
+    return json.loads(programs.succeed("trainers.evaluate", *flags).splitlines()[-1])
+
+
+@pytest.mark.parametrize("split", ["valid", "test"])
+def test_evaluate_ends_with_one_json_object_that_is_also_a_file(workdir, split):
+    result = _result(f"--workdir={workdir}", f"--split={split}")
+    written = json.loads((workdir / f"evaluate_{split}.json").read_text())
+    assert result == written
+    assert result["examples"] == 20
+    assert result["evaluation_step_traces"] == result["decoding_step_traces"] == 1
+    assert {
+        "loss",
+        "perplexity",
+        "token_accuracy",
+        "bleu",
+        "bleu_signature",
+        "chrf",
+        "chrf_signature",
+        "exact_match",
+        "token_error_rate",
+    } <= result.keys()
+
+
+def test_the_validation_loss_of_training_is_that_of_evaluate(workdir):
+    best = json.loads((workdir / "summary.json").read_text())["best"]
+    result = _result(f"--workdir={workdir}", "--split=valid", "--checkpoints=best")
+    assert result["loss"] == pytest.approx(best["value"], rel=1e-5)
+
+
+def test_other_checkpoints_have_other_weights(workdir):
+    losses = {
+        which: _result(f"--workdir={workdir}", f"--checkpoints={which}")["loss"]
+        for which in ("last", "average:1", "average:2")
+    }
+    assert losses["last"] == losses["average:1"] != losses["average:2"]
+
+
+def test_the_baseline_stands_beside_the_score(workdir):
+    page = programs.succeed("trainers.evaluate", f"--workdir={workdir}", "--baseline")
+    assert "(token by token: " in page
+    assert 0 <= json.loads(page.splitlines()[-1])["baseline_exact_match"] <= 1
+
+
+def test_more_checkpoints_than_there_are_is_missing_input(workdir):
+    done = programs.run(
+        "trainers.evaluate", f"--workdir={workdir}", "--checkpoints=average:9"
+    )
+    assert done.returncode == 66
+    assert "has 3 checkpoints, --checkpoints=average:9 wants 9" in done.stderr
+
+
+def test_data_of_another_vocabulary_is_refused(workdir, tmp_path):
+    other = small_data.make(tmp_path / "other", count=40)
+    done = programs.run(
+        "trainers.evaluate", f"--workdir={workdir}", f"--data_dir={other}"
+    )
+    assert done.returncode == 78
+    assert "another vocabulary" in done.stderr
+
+
+def test_as_many_lines_come_out_as_go_in_whatever_they_hold(workdir):
+    """FAULTS 56, 57 and 58."""
+    lines = [
+        b"ba du",
+        b"",
+        b"\xff\xfe",
+        b"\x00\x01",
+        b"ba " * 3000,
+        "😀".encode(),
+        b"x\r",
+    ]
+    out = programs.succeed(
+        "trainers.translate", f"--workdir={workdir}", stdin=b"\n".join(lines)
+    )
+    assert out.count("\n") == len(lines)
+    assert out.split("\n")[1] == ""
+
+
+def test_no_input_gives_no_output(workdir):
+    assert programs.succeed("trainers.translate", f"--workdir={workdir}") == ""
+
+
+def test_scores_stand_before_each_line(workdir):
+    out = programs.succeed(
+        "trainers.translate", f"--workdir={workdir}", "--with_scores", stdin=b"ba du\n"
+    )
+    assert float(out.split("\t")[0]) < 0
+
+
+def test_translation_needs_no_data_directory(workdir, tmp_path):
+    alone = tmp_path / "alone"
+    shutil.copytree(workdir, alone)
+    flags = (alone / "run.flags").read_text().splitlines()
+    kept = [line for line in flags if not line.startswith("--data_dir")]
+    (alone / "run.flags").write_text("\n".join([*kept, "--data_dir=/gone", ""]))
+    out = programs.succeed("trainers.translate", f"--workdir={alone}", stdin=b"ba\n")
+    assert out.count("\n") == 1
+
+
+def test_a_reader_that_goes_away_is_exit_code_74(workdir):
+    """FAULTS 61."""
+    process = subprocess.Popen(
+        programs.command("trainers.translate", f"--workdir={workdir}"),
+        cwd=programs.ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with process:
+        process.stdout.close()
+        process.stdin.write(b"ba du\n" * 20)
+        process.stdin.close()
+        errors = process.stderr.read().decode()
+    assert process.returncode == 74, errors
+    assert "the reader of our output has gone away" in errors
+
+
+def test_a_model_that_lacks_variables_is_refused(workdir, tmp_path):
+    """FAULTS 60."""
+    broken = tmp_path / "broken"
+    shutil.copytree(workdir, broken)
+    text = (broken / "run.flags").read_text()
+    (broken / "run.flags").write_text(text.replace("--num_layers=1", "--num_layers=2"))
+    done = programs.run("trainers.translate", f"--workdir={broken}", stdin=b"ba\n")
+    assert done.returncode == 78
+    assert "of another model" in done.stderr
+
+
+def test_a_damaged_checkpoint_is_bad_data_for_a_reader(workdir, tmp_path):
+    broken = tmp_path / "broken"
+    shutil.copytree(workdir, broken)
+    (data,) = (broken / "best").glob("*.data-*")
+    content = bytearray(data.read_bytes())
+    content[100] ^= 1
+    data.write_bytes(content)
+    done = programs.run("trainers.translate", f"--workdir={broken}", stdin=b"ba\n")
+    assert done.returncode == 65
+    assert str(broken / "best") in done.stderr
+
+
+def test_inspect_shows_the_buckets_and_ends_with_json(data_dir):
+    page = programs.succeed(
+        "pipeline.inspect",
+        f"--data_dir={data_dir}",
+        "--tokens_per_batch=512",
+        "--num_buckets=4",
+        "--benchmark_secs=1",
+        "--compare",
+    )
+    result = json.loads(page.splitlines()[-1])
+    assert result["examples"] == 300
+    assert 0.3 < result["fill"] <= 1
+    wanted = result["examples_per_sec"] / result["idiomatic_examples_per_sec"]
+    assert result["ratio"] == pytest.approx(wanted)
+    assert result["tokens_per_sec"] > 0
+    assert "source  target   rows" in page
+    assert "  source  ▁" in page
+
+
+def test_a_keras_model_is_trained_evaluated_and_decoded(data_dir, tmp_path):
+    work = f"--workdir={tmp_path}"
+    programs.succeed(
+        "trainers.seq2seq",
+        f"--data_dir={data_dir}",
+        work,
+        "--model=keras",
+        "--keras_model=tests.keras_example:make",
+        "--tokens_per_batch=512",
+        "--num_steps=20",
+        "--eval_every_steps=10",
+    )
+    assert json.loads((tmp_path / "summary.json").read_text())["train_step_traces"] == 1
+    assert _result(work)["decoding_step_traces"] == 1

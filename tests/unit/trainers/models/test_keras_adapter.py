@@ -1,0 +1,112 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipeline import batching, exits, manifest, vocabulary
+from tests import keras_example
+from trainers import checkpoints, config, naming, train_step
+from trainers.decoding import greedy
+from trainers.models import keras_adapter
+
+SIZE = 30
+
+
+def _model(seed=1) -> keras_adapter.KerasSeq2Seq:
+    keras.utils.set_random_seed(seed)
+    return keras_adapter.KerasSeq2Seq(keras_example.make(SIZE, SIZE))
+
+
+def _batch(rows, length, seed=0):
+    draw = np.random.default_rng(seed)
+    src, tgt = draw.integers(4, SIZE, (2, rows, length)).astype(np.int32)
+    into = np.concatenate([np.ones((rows, 1), np.int32), tgt[:, :-1]], axis=1)
+    return batching.Batch(*map(tf.constant, (src, into, tgt)))
+
+
+def _step(seed=1):
+    return train_step.TrainStep(
+        _model(seed), config.OptimizerConfig(), label_smoothing=0.1, seed=1
+    )
+
+
+def test_every_variable_has_a_name_lists_and_dropout_seeds_included():
+    named = naming.variables(_model())
+    assert any("blocks/1/kernel" in name for name in named)
+    assert sum("seed_generator_state" in name for name in named) == 2
+    assert len(named) == len(_model()._layer.variables)
+
+
+def test_names_do_not_depend_on_what_was_built_before():
+    first = list(naming.variables(_model()))
+    keras.layers.Dense(3).build([None, 3])
+    assert list(naming.variables(_model())) == first
+
+
+def test_a_variable_without_a_name_is_an_error_and_not_a_loss():
+    class Hiding(keras.layers.Layer):
+        def build(self, shape):
+            self.inner = keras.layers.Dense(2)
+            self.inner.build(shape)
+            super().build(shape)
+
+        @property
+        def variables(self):
+            hidden = keras.Variable(1.0, name="hidden")
+            return [*super().variables, hidden]
+
+    layer = Hiding()
+    layer.build([None, 2])
+    with pytest.raises(ValueError, match="no attribute leads to.*hidden"):
+        keras_adapter.KerasModule(layer)
+
+
+def test_a_layer_that_is_not_built_is_refused():
+    with pytest.raises(ValueError, match="not built"):
+        keras_adapter.KerasModule(keras.layers.Dense(2))
+
+
+def test_it_learns_in_one_trace_whatever_the_shapes():
+    step = _step()
+    losses = []
+    for number in range(60):
+        step(_batch(3, 4 + number % 5), 0.01)
+        totals = step.totals.take()
+        losses.append(totals["loss_sum"] / totals["num_tokens"])
+    assert step.num_traces == 1
+    assert losses[-1] < losses[0]
+
+
+def test_a_restored_run_goes_on_exactly_with_dropout_on(tmp_path):
+    """Promise P2, for what Keras keeps the state of."""
+
+    def steps(step, numbers):
+        for number in numbers:
+            step(_batch(3, 5, seed=number), 0.01)
+        return {name: v.numpy().tobytes() for name, v in naming.variables(step).items()}
+
+    whole = steps(_step(), range(6))
+    first = _step()
+    steps(first, range(3))
+    checkpoints.save(tmp_path, 3, naming.variables(first), {})
+    _, tensors, _ = checkpoints.read_newest(tmp_path)
+    resumed = _step(seed=99)
+    checkpoints.restore(tensors, naming.variables(resumed), "it")
+    assert steps(resumed, range(3, 6)) == whole
+
+
+def test_it_is_decoded_over_its_prefix():
+    decoder = greedy.GreedyDecoder(_model())
+    found = decoder(tf.constant([[5, 6, 2], [7, 2, 0]]))
+    assert found.ids.shape[0] == 2
+    assert decoder.num_traces == 1
+
+
+def test_a_function_is_found_by_its_reference(data_dir):
+    facts = manifest.read(data_dir)
+    both = vocabulary.load(data_dir, (facts.src_vocabulary, facts.tgt_vocabulary))
+    model = keras_adapter.load("tests.keras_example:make", both, 1)
+    assert isinstance(model, keras_adapter.KerasSeq2Seq)
+    for reference in ("tests.keras_example", "tests.none:make", "tests:none"):
+        with pytest.raises(exits.Refusal, match=f"--keras_model={reference}"):
+            keras_adapter.load(reference, both, 1)

@@ -1,0 +1,144 @@
+"""Keras layers and models among ours: the same step, checkpoints and decoding.
+
+    # mine.py, called with --model=keras --keras_model=mine:make
+    def make(src_vocab_size, tgt_vocab_size):
+        src = keras.Input([None], dtype="int32")
+        tgt_in = keras.Input([None], dtype="int32")
+        ...
+        return keras.Model([src, tgt_in], logits)  # [B, T, tgt_vocab_size]
+
+A Keras model's own variable paths change with the order in which its layers are built,
+and `tf.train.Checkpoint` overlooks layers in lists and the seeds of dropout. So names
+are made here, from attributes, list places and weight names, and it is an error if one
+of the model's variables has none.
+"""
+
+import importlib
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from pipeline import batching, exits, vocabulary
+from trainers import losses, noise
+
+
+class KerasModule(tf.Module):
+    """A built Keras layer or model as a module with named variables."""
+
+    def __init__(self, layer: keras.layers.Layer) -> None:
+        """Takes a layer whose weights exist.
+
+        Raises:
+            ValueError: If it is not built, or a variable is out of reach of the names.
+        """
+        super().__init__()
+        self._layer = layer
+        self._named = dict(_named(layer, ""))
+        reached = {id(variable) for variable in self._named.values()}
+        lost = [v.path for v in layer.variables if id(v.value) not in reached]
+        if not layer.built or lost:
+            state = (
+                f"has variables no attribute leads to: {lost}" if lost else "not built"
+            )
+            raise ValueError(f"Keras layer {layer.name!r}: {state}")
+
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        """Returns what the layer returns."""
+        return self._layer(*inputs, **options)
+
+    def variables_by_name(self) -> dict[str, tf.Variable]:
+        """Returns every variable, the state of dropout's seeds included."""
+        return self._named
+
+
+class KerasSeq2Seq(KerasModule):
+    """A Keras model of (src_ids, tgt_in_ids) -> logits as a model of ours.
+
+    It is decoded by running it over the whole prefix at every position: exact, and slow
+    for long targets.
+    """
+
+    def losses(
+        self, batch: batching.Batch, *, smoothing: tf.Tensor, draw: noise.Noise
+    ) -> losses.Losses:
+        """Returns the loss over the real target tokens of a batch, in sums."""
+        logits = self(
+            [batch.src_ids, batch.tgt_in_ids], training=draw is not noise.NONE
+        )
+        return losses.of_logits(logits, batch.tgt_out_ids, smoothing=smoothing)
+
+    def start(self, src_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the source and an empty prefix, int32 [B, S] and [B, 0]."""
+        return src_ids, tf.zeros([tf.shape(src_ids)[0], 0], tf.int32)
+
+    def next_logits(
+        self, tgt_ids: tf.Tensor, state: tuple[tf.Tensor, tf.Tensor]
+    ) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
+        """Returns scores of what follows, [B, V], for the last ids, int32 [B]."""
+        src_ids, prefix = state
+        prefix = tf.concat([prefix, tgt_ids[:, None]], axis=1)
+        logits = self([src_ids, prefix], training=False)
+        return tf.cast(logits[:, -1], tf.float32), (src_ids, prefix)
+
+
+def load(
+    reference: str, vocabularies: vocabulary.Vocabularies, seed: int
+) -> KerasSeq2Seq:
+    """Returns the model that a function of the user's makes.
+
+    Args:
+        reference: `module:function`; it is called with both vocabulary sizes.
+        vocabularies: Of the data.
+        seed: Of Keras's initial weights and dropout.
+
+    Raises:
+        exits.Refusal: If there is no such function.
+    """
+    module_name, _, function_name = reference.partition(":")
+    try:
+        make = getattr(importlib.import_module(module_name), function_name)
+    except (ModuleNotFoundError, AttributeError, ValueError) as error:
+        raise exits.Refusal(
+            exits.USAGE, f"--keras_model={reference}: {error}; want module:function"
+        ) from None
+    keras.utils.set_random_seed(seed)
+    return KerasSeq2Seq(make(vocabularies.src.size, vocabularies.tgt.size))
+
+
+def _named(layer: keras.layers.Layer, path: str) -> Iterator[tuple[str, tf.Variable]]:
+    """Yields (name, variable) of a layer and the layers inside it."""
+    generators = layer._seed_generators
+    own = [
+        *layer._trainable_variables,
+        *layer._non_trainable_variables,
+        *(generator.state for generator in generators),
+    ]
+    counts: dict[str, int] = {}
+    for variable in own:
+        number = counts.get(variable.name, 0)
+        counts[variable.name] = number + 1
+        suffix = f"_{number}" if number else ""
+        yield f"{path}{variable.name}{suffix}", variable.value
+    for index, inner in enumerate(layer._layers):
+        place = _attribute(layer, inner) or f"layers/{index}"
+        yield from _named(inner, f"{path}{place}/")
+
+
+def _attribute(layer: keras.layers.Layer, inner: keras.layers.Layer) -> str | None:
+    """Returns the public attribute, list place or key by which a layer has another."""
+    for name, value in vars(layer).items():
+        if name.startswith("_"):
+            continue
+        if value is inner:
+            return name
+        if isinstance(value, list | tuple):
+            for index, item in enumerate(value):
+                if item is inner:
+                    return f"{name}/{index}"
+        if isinstance(value, dict):
+            for key, item in value.items():
+                if item is inner:
+                    return f"{name}/{key}"
+    return None
