@@ -6,6 +6,7 @@ FLAGS ?=
 WORKDIR ?= runs/quickstart/work
 DATA_DIR ?= runs/quickstart/data
 SPLIT ?= test
+CHECKPOINTS ?= best
 RUN = .venv/bin/python -m
 
 help: ## List the targets.
@@ -27,10 +28,10 @@ setup-dev: .venv/.dev ## Install what tests and lint need as well.
 quickstart: setup ## Preprocess, train, evaluate the built-in corpus: about 5 minutes on 2 cores.
 	$(RUN) preprocessing.build --flagfile=flags/preprocess_cmudict.flags
 	$(RUN) trainers.seq2seq --flagfile=flags/seq2seq_cmudict.flags
-	$(RUN) trainers.evaluate --workdir=$(WORKDIR) --split=test --baseline
+	$(RUN) trainers.evaluate --workdir=runs/quickstart/work --split=test --checkpoints=average:3 --baseline
 	@echo
 	@echo "Try your own word:"
-	@echo "  echo sluice | .venv/bin/python -m trainers.translate --workdir=$(WORKDIR)"
+	@echo "  echo sluice | make translate CHECKPOINTS=average:3"
 
 preprocess: setup ## Turn the text named in FLAGS into a data directory.
 	$(RUN) preprocessing.build --flagfile=$(or $(FLAGS),flags/preprocess_cmudict.flags)
@@ -39,10 +40,10 @@ train: setup ## Train as FLAGS say.
 	$(RUN) trainers.seq2seq --flagfile=$(or $(FLAGS),flags/seq2seq_cmudict.flags)
 
 evaluate: setup ## Score the run in WORKDIR on SPLIT.
-	$(RUN) trainers.evaluate --workdir=$(WORKDIR) --split=$(SPLIT)
+	$(RUN) trainers.evaluate --workdir=$(WORKDIR) --split=$(SPLIT) --checkpoints=$(CHECKPOINTS)
 
 translate: setup ## Translate stdin to stdout with the run in WORKDIR.
-	@$(RUN) trainers.translate --workdir=$(WORKDIR)
+	@$(RUN) trainers.translate --workdir=$(WORKDIR) --checkpoints=$(CHECKPOINTS)
 
 test: setup-dev ## Run the tests: at most 10 minutes on 2 cores.
 	$(RUN) pytest

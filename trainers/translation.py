@@ -66,12 +66,12 @@ class Translator:
         hypotheses = [Hypothesis("", 0.0, True)] * len(texts)
         for rows in _by_length(ids):
             decoded = self._decoder(_padded([ids[row] for row in rows]))
-            target = self._vocabularies.tgt.decode(decoded.ids.numpy())
+            target = self._vocabularies.tgt.decode(decoded.ids.tolist())
             for row, text, log_prob, finished in zip(
                 rows,
                 target,
-                decoded.log_probs.numpy(),
-                decoded.finished.numpy(),
+                decoded.log_probs,
+                decoded.finished,
                 strict=True,
             ):
                 # Whatever the subwords hold, a hypothesis is one line.

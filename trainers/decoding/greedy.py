@@ -7,6 +7,7 @@ in does not change its hypothesis.
 
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import tensorflow as tf
 
 from pipeline import vocabulary
@@ -35,9 +36,9 @@ class Hypotheses(NamedTuple):
         finished: Whether the row ended with EOS: bool [B].
     """
 
-    ids: tf.Tensor
-    log_probs: tf.Tensor
-    finished: tf.Tensor
+    ids: np.ndarray
+    log_probs: np.ndarray
+    finished: np.ndarray
 
 
 class GreedyDecoder:
@@ -59,9 +60,11 @@ class GreedyDecoder:
 
     def __call__(self, src_ids: tf.Tensor) -> Hypotheses:
         """Returns the hypotheses for sources with EOS, int32 [B, S]."""
-        return self._traced(src_ids)
+        ids, log_probs, finished = self._traced(src_ids)
+        return Hypotheses(ids.numpy().T, log_probs.numpy(), finished.numpy())
 
-    def _decode(self, src_ids: tf.Tensor) -> Hypotheses:
+    def _decode(self, src_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Returns ids, a row a position: int32 [T, B]; scores and flags, [B] each."""
         num_rows = tf.shape(src_ids)[0]
         src_lengths = tf.math.count_nonzero(src_ids, axis=1, dtype=tf.int32)
         limits = MAX_LENGTH_RATIO * src_lengths + MAX_LENGTH_OFFSET
@@ -114,7 +117,7 @@ class GreedyDecoder:
                 tf.nest.map_structure(_any_size, state),
             ),
         )
-        return Hypotheses(tf.transpose(ids.stack()), scores, ended)
+        return ids.stack(), scores, ended
 
 
 def _any_size(tensor: tf.Tensor) -> tf.TensorShape:

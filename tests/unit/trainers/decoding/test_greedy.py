@@ -30,8 +30,8 @@ def _decode(rows, model=None):
 
 def test_a_row_ends_with_eos_and_then_pad():
     found, _ = _decode([[5, 6, 2, 0], [7, 2, 0, 0]])
-    assert found.ids.numpy().tolist() == [[5, 6, 2], [7, 2, 0]]
-    assert found.finished.numpy().tolist() == [True, True]
+    assert found.ids.tolist() == [[5, 6, 2], [7, 2, 0]]
+    assert found.finished.tolist() == [True, True]
 
 
 def test_the_score_is_the_log_probability_of_the_row():
@@ -44,8 +44,8 @@ def test_a_row_without_eos_is_cut_at_its_own_limit_and_flagged():
     """FAULTS 59."""
     found, _ = _decode([[5, 5, 5, 5], [6, 6, 0, 0]])
     limits = [greedy.MAX_LENGTH_OFFSET + 2 * 4, greedy.MAX_LENGTH_OFFSET + 2 * 2]
-    assert found.finished.numpy().tolist() == [False, False]
-    said = (found.ids.numpy() != vocabulary.PAD_ID).sum(axis=1)
+    assert found.finished.tolist() == [False, False]
+    said = (found.ids != vocabulary.PAD_ID).sum(axis=1)
     # The second says PAD, its source's, after two tokens; its limit holds all the same.
     assert said[0] == limits[0]
     assert found.ids.shape[1] == limits[0]
@@ -81,10 +81,7 @@ def test_the_batch_a_sentence_is_in_does_not_change_its_hypothesis(seed):
     for index, row in enumerate(rows):
         alone = decoder(tf.constant([[*row, 2]], tf.int32))
         width = alone.ids.shape[1]
-        assert (
-            alone.ids.numpy()[0].tolist()
-            == together.ids.numpy()[index, :width].tolist()
-        )
+        assert alone.ids[0].tolist() == together.ids[index, :width].tolist()
         np.testing.assert_allclose(
             alone.log_probs[0], together.log_probs[index], rtol=1e-4, atol=1e-4
         )
