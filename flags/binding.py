@@ -19,6 +19,7 @@ import difflib
 import os
 import pathlib
 import sys
+import textwrap
 import types
 import typing
 from collections.abc import Iterator, Sequence
@@ -110,7 +111,10 @@ def help_text(config_class: type, about: str) -> str:
         lines += ["", f"{group}"]
         for field, kind in fields:
             lines += ["", f"  --{field.name}={_placeholder(field, kind)}"]
-            lines.append(f"      {field.metadata['help']} {_default_text(field)}")
+            text = f"{field.metadata['help']} {_default_text(field)}"
+            lines += textwrap.wrap(
+                text, 78, initial_indent="      ", subsequent_indent="      "
+            )
     return "\n".join(lines)
 
 

@@ -101,24 +101,38 @@ def batches(
         start: The first batch; those before it are not built.
         num_epochs: Ends after this many epochs, counted from epoch 0; endless if None.
     """
-
-    def planned_rows(pool: _PoolRows) -> tf.data.Dataset:
-        src, tgt = load_pool(pool.shards, pool.lengths)
-
-        def one(index: tf.Tensor) -> batching.Batch:
-            rows = pool.rows[pool.offsets[index] : pool.offsets[index + 1]]
-            shape = pool.shapes[index]
-            return batching.to_dense(src, tgt, rows, shape[0], shape[1])
-
-        numbers = tf.data.Dataset.range(tf.shape(pool.shapes, tf.int64)[0])
-        return numbers.map(one, num_parallel_calls=2, deterministic=True)
-
     pools = tf.data.Dataset.from_generator(
         lambda: _pools(source, start, num_epochs), output_signature=_POOL_SPEC
     )
+    options = tf.data.Options()
+    # Nothing here is left for tf.data to tune, and its tuning thread, asleep for up to
+    # a minute at a time, was seen to keep a finished run from ending.
+    options.autotune.enabled = False
     return (
-        pools.prefetch(1).flat_map(lambda *pool: planned_rows(_PoolRows(*pool)))
-    ).prefetch(PREFETCHED_BATCHES)
+        pools.map(lambda *pool: _load(_PoolRows(*pool)))
+        .prefetch(1)  # the next pool, while the batches of this one are used
+        .flat_map(_planned_batches)
+        .prefetch(PREFETCHED_BATCHES)
+        .with_options(options)
+    )
+
+
+def _load(pool: "_PoolRows") -> tuple["_PoolRows", tf.RaggedTensor, tf.RaggedTensor]:
+    return (pool, *load_pool(pool.shards, pool.lengths))
+
+
+def _planned_batches(
+    pool: "_PoolRows", src: tf.RaggedTensor, tgt: tf.RaggedTensor
+) -> tf.data.Dataset:
+    """Returns the batches of a loaded pool, in the order of the plan."""
+
+    def one(index: tf.Tensor) -> batching.Batch:
+        rows = pool.rows[pool.offsets[index] : pool.offsets[index + 1]]
+        shape = pool.shapes[index]
+        return batching.to_dense(src, tgt, rows, shape[0], shape[1])
+
+    numbers = tf.data.Dataset.range(tf.shape(pool.shapes, tf.int64)[0])
+    return numbers.map(one, num_parallel_calls=2, deterministic=True)
 
 
 def load_pool(
