@@ -21,7 +21,7 @@ https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details
 import functools
 import pathlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import google_crc32c
@@ -117,6 +117,17 @@ def parse_ids(
         },
     )
     return parsed[SRC_IDS], parsed[TGT_IDS], parsed[LENGTHS]
+
+
+def read_ids(
+    shard: pathlib.Path, batch_records: int
+) -> Iterator[tuple["tf.RaggedTensor", "tf.RaggedTensor", np.ndarray]]:
+    """Yields src_ids, tgt_ids (ragged int64) and lengths (int64 [N, 2]) of a shard."""
+    import tensorflow as tf
+
+    for serialized in tf.data.TFRecordDataset(str(shard)).batch(batch_records):
+        src, tgt, lengths = parse_ids(serialized)
+        yield src, tgt, lengths.numpy()
 
 
 def read_texts(shards: Sequence[pathlib.Path]) -> list[tuple[str, list[str]]]:

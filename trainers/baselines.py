@@ -1,10 +1,9 @@
 """What a model must beat: a dictionary that replaces token by token."""
 
 import collections
+import itertools
 import pathlib
 from collections.abc import Sequence
-
-import tensorflow as tf
 
 from pipeline import records, vocabulary
 
@@ -35,9 +34,8 @@ class Dictionary:
         counts: dict[str, collections.Counter[str]] = collections.defaultdict(
             collections.Counter
         )
-        names = [str(shard) for shard in shards]
-        for serialized in tf.data.TFRecordDataset(names).batch(_BATCH_RECORDS):
-            src, tgt, _ = records.parse_ids(serialized)
+        batches = (records.read_ids(shard, _BATCH_RECORDS) for shard in shards)
+        for src, tgt, _ in itertools.chain.from_iterable(batches):
             for src_ids, tgt_ids in zip(src.to_list(), tgt.to_list(), strict=True):
                 one = _letters(vocabularies.src, src_ids)
                 other = vocabularies.tgt.pieces(tgt_ids)

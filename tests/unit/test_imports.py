@@ -41,6 +41,7 @@ def test_the_entry_points_are_the_documented_ones():
     assert entries == {
         "pipeline.inspect",
         "preprocessing.build",
+        "preprocessing.verify",
         "trainers.evaluate",
         "trainers.seq2seq",
         "trainers.translate",

@@ -1,0 +1,84 @@
+"""preprocessing.verify finds whatever was damaged, and says where."""
+
+import gzip
+import hashlib
+import json
+
+import numpy as np
+import pytest
+
+from pipeline import manifest, records
+from tests import programs
+
+VERIFY = "preprocessing.verify"
+SHARD = "train-00001-of-00003.tfrecord"
+LENGTHS = "train-00001-of-00003.lengths"
+
+
+def _flip(path, at=-20):
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+def _edit(data_dir, change):
+    path = data_dir / manifest.FILENAME
+    content = json.loads(path.read_text())
+    change(content["splits"]["train"])
+    path.write_text(json.dumps(content))
+
+
+def _rewrite_shard(data_dir):
+    """Puts an id beyond the vocabulary into a record, with everything else in order."""
+    serialized = records.serialize([4, 99_999], [5])
+    shard, sidecar = data_dir / SHARD, data_dir / LENGTHS
+    shard.write_bytes(records.frame(serialized))
+    sidecar.write_bytes(np.array([[2, 1]], "<u2").tobytes())
+
+    def change(train):
+        entry = train["shards"][1]
+        train["pairs_read"] += 1 - entry["records"]
+        entry["records"], entry["bytes"] = 1, shard.stat().st_size
+        for name, path in (("sha256", shard), ("lengths_sha256", sidecar)):
+            entry[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+
+    _edit(data_dir, change)
+
+
+def test_a_good_directory_is_said_to_be_good(data_dir):
+    """Promise P3."""
+    out = programs.succeed(VERIFY, f"--data_dir={data_dir}")
+    assert "340 records in 5 shards are as the manifest says" in out
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda d: _flip(d / SHARD), f"{SHARD}: record 19: its data does not match"),
+        (lambda d: _flip(d / LENGTHS), f"{LENGTHS}: its SHA-256"),
+        (lambda d: (d / SHARD).write_bytes(b""), f"{SHARD}: has 0 bytes"),
+        (lambda d: (d / LENGTHS).unlink(), f"{LENGTHS}: is missing"),
+        (
+            lambda d: (d / "rejects.tsv.gz").write_bytes(
+                gzip.compress(b"source\tline\treason\ttext\na\t1\tempty\t\n")
+            ),
+            "rejects.tsv.gz: has {'empty': 1}",
+        ),
+        (lambda d: (d / "rejects.tsv.gz").unlink(), "rejects.tsv.gz: is missing"),
+        (
+            lambda d: _edit(d, lambda train: train.update(pairs_read=61)),
+            "61 pairs read, but 60 accounted for",
+        ),
+        (
+            lambda d: _edit(d, lambda train: train["histogram"]["src"].reverse()),
+            "its histogram is not the sidecars'",
+        ),
+        (_rewrite_shard, f"{SHARD}: record 0: other lengths"),
+    ],
+)
+def test_damage_is_exit_code_65_with_file_and_record(own_data_dir, damage, message):
+    """FAULTS 23, 24, 26 and 29."""
+    damage(own_data_dir)
+    done = programs.run(VERIFY, f"--data_dir={own_data_dir}")
+    assert done.returncode == 65, done.stderr
+    assert message in done.stderr
