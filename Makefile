@@ -25,7 +25,7 @@ setup-dev: .venv/.dev ## Install what tests and lint need as well.
 	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
 	@touch $@
 
-quickstart: setup ## Preprocess, train, evaluate the built-in corpus: about 5 minutes on 2 cores.
+quickstart: setup ## Preprocess, train, evaluate the built-in corpus: 3 to 5 minutes on 2 cores.
 	$(RUN) preprocessing.build --flagfile=flags/preprocess_cmudict.flags
 	$(RUN) trainers.seq2seq --flagfile=flags/seq2seq_cmudict.flags
 	$(RUN) trainers.evaluate --workdir=runs/quickstart/work --split=test --checkpoints=average:3 --baseline
