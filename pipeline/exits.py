@@ -19,6 +19,7 @@ LOCKED = os.EX_CANTCREAT  # 73: another run holds the directory
 DISK = os.EX_IOERR  # 74
 PREEMPTED = os.EX_TEMPFAIL  # 75: saved; a scheduler may start it again
 MISMATCH = os.EX_CONFIG  # 78: what is asked differs from what was saved
+INTERRUPTED = 130  # as a shell says it: 128 + SIGINT
 
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE}
 _MISSING_ERRORS = {errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENOTDIR}
@@ -53,6 +54,8 @@ def run(main: Callable[[], int | None]) -> int:
         # Python flushes stdout once more at exit; give it somewhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _say("the reader of our output has gone away", DISK)
+    except KeyboardInterrupt:
+        return _say("interrupted", INTERRUPTED)
     except OSError as error:
         known = code_of(error)
         if known is None:

@@ -175,6 +175,16 @@ def _closed(ids: tf.RaggedTensor) -> tf.RaggedTensor:
     )
 
 
+def epoch(source: Source) -> Iterator[batching.Batch]:
+    """Yields the batches of one epoch.
+
+    Raises:
+        exits.Refusal: If a shard is damaged or is not the one that was planned.
+    """
+    with reading(source):
+        yield from batches(source, num_epochs=1)
+
+
 class Stream:
     """Batches one by one, with the cursor of the next and the time spent waiting."""
 

@@ -32,7 +32,8 @@ _NUM_HELD_OUT_SHARDS = 1  # of valid and test each
 def main(build: config.BuildConfig) -> int:
     """Builds the data directory; returns the exit code."""
     target = build.output.path
-    signal.signal(signal.SIGTERM, _stop)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
     with files.locked(_beside(target, ".lock"), what=f"--data_dir={target}"):
         _recover(target)
         sources = corpora.sources(build.corpus, build.cleaning.max_bytes)

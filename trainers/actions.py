@@ -11,6 +11,8 @@ import tensorflow as tf
 from pipeline import exits, input_pipeline, progress
 from trainers import checkpoints, clock, naming, run_directory, signals, train_step
 
+_MAX_FAILED_SAVES = 3
+
 
 class FinishedError(Exception):
     """The run is over before its last step; the reason is for summary.json."""
@@ -171,6 +173,7 @@ class Save:
         self._every_steps, self._every_secs = every_steps, every_secs
         self._max_train_secs, self._last_step = max_train_secs, last_step
         self._saved_at = time.monotonic()
+        self._failures = 0  # in a row
 
     def __call__(self, step: int) -> None:
         """Saves after a step if it is due, and ends the run if it was asked to.
@@ -188,8 +191,9 @@ class Save:
             or out_of_time
         )
         if due:
+            ending = step == self._last_step or out_of_time or self._stop.reason
             with self._watch.excluded():
-                self._save(step)
+                self._save_or_complain(step, last_chance=bool(ending))
             self._saved_at = time.monotonic()
         if self._stop.reason is not None and step != self._last_step:
             raise exits.Refusal(
@@ -199,6 +203,21 @@ class Save:
             )
         if out_of_time:
             raise FinishedError("time")
+
+    def _save_or_complain(self, step: int, *, last_chance: bool) -> None:
+        """Saves; a full disk is logged and tried again when the next save is due."""
+        try:
+            self._save(step)
+            self._failures = 0
+        except OSError as error:
+            self._failures += 1
+            if last_chance or self._failures == _MAX_FAILED_SAVES:
+                raise exits.Refusal(
+                    exits.DISK,
+                    f"step {step} could not be saved ({error}); make room, and the "
+                    "same command goes on from the checkpoint before",
+                ) from None
+            progress.logger.error("checkpoint not saved, will try again: %s", error)
 
 
 def write_events(

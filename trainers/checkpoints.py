@@ -10,6 +10,7 @@ A save writes under another name, reads everything back, syncs it to the disk, a
 renames the data first and the index last. So an index means a whole checkpoint.
 """
 
+import errno
 import json
 import pathlib
 import re
@@ -73,8 +74,12 @@ def save(
     remove_partial(directory)
     partial = directory / f"{_PARTIAL}-{step}"
     tensors = {name: variable.numpy() for name, variable in variables.items()}
-    write(partial, tensors, run_state)
-    _verify(partial, tensors)
+    try:
+        write(partial, tensors, run_state)
+        _verify(partial, tensors)
+    except OSError:
+        remove_partial(directory)  # what is left of it only takes up the disk
+        raise
     final = path_of(directory, step)
     for part in sorted(directory.glob(f"{partial.name}.data-*")):
         files.fsync(part)
@@ -101,7 +106,7 @@ def write(
             tensors=[*map(tf.constant, tensors.values()), tf.constant(state)],
         )
     except tf.errors.OpError as error:
-        raise OSError(f"{prefix}: {error.message}") from error
+        raise OSError(errno.EIO, error.message, str(prefix)) from error
 
 
 def read(prefix: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -228,10 +233,10 @@ def _verify(prefix: pathlib.Path, tensors: Mapping[str, np.ndarray]) -> None:
     try:
         found, _ = read(prefix)
     except DamagedError as error:
-        raise OSError(f"{prefix}: does not read back: {error}") from error
+        raise OSError(errno.EIO, "does not read back", str(prefix)) from error
     for name, value in tensors.items():
         if found[name].tobytes() != value.tobytes():
-            raise OSError(f"{prefix}: {name} does not read back as it was written")
+            raise OSError(errno.EIO, f"{name} reads back otherwise", str(prefix))
 
 
 def _told(what: str, names: list[str]) -> str:

@@ -95,8 +95,9 @@ def _scores(
     )
     source = input_pipeline.open_split(data_dir, asked.split, batch, seed=0)
     step = train_step.EvaluationStep(model)
-    losses = step(input_pipeline.batches(source, num_epochs=1))
-    texts = records.read_texts(source.shards)
+    losses = step(input_pipeline.epoch(source))
+    with input_pipeline.reading(source):
+        texts = records.read_texts(source.shards)
     sources = [text for text, _ in texts]
     references = [many for _, many in texts]
     translator = translation.Translator(model, vocabularies)

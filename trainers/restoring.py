@@ -58,6 +58,6 @@ def _prefixes(directory: run_directory.RunDirectory, which: str) -> list[pathlib
         raise exits.Refusal(
             exits.MISSING_INPUT,
             f"{folder}: has {len(found)} checkpoints, --checkpoints={which} wants "
-            f"{max(count, 1)}",
+            f"{max(count, 1)}; choose others, such as last",
         )
     return [checkpoints.path_of(folder, step) for step in found[-max(count, 1) :]]

@@ -6,6 +6,7 @@ the batch and nothing else, and the function is traced once, whatever the bucket
 epochs, learning rate or evaluations in between.
 """
 
+from collections.abc import Iterable
 from typing import Protocol
 
 import numpy as np
@@ -182,7 +183,7 @@ class EvaluationStep:
         """How often the step was traced in this process."""
         return self._traced.experimental_get_tracing_count()
 
-    def __call__(self, batches: tf.data.Dataset) -> dict[str, float]:
+    def __call__(self, batches: Iterable[batching.Batch]) -> dict[str, float]:
         """Returns the means over all real target tokens of some batches.
 
         Returns:

@@ -241,7 +241,7 @@ def _evaluate(
     ready: Run, valid: input_pipeline.Source, bar: progress.Progress
 ) -> actions.Evaluate:
     def validation() -> dict[str, float]:
-        return ready.evaluation(input_pipeline.batches(valid, num_epochs=1))
+        return ready.evaluation(input_pipeline.epoch(valid))
 
     return actions.Evaluate(
         ready.step,

@@ -206,3 +206,21 @@ def test_a_keras_model_is_trained_evaluated_and_decoded(data_dir, tmp_path):
     )
     assert json.loads((tmp_path / "summary.json").read_text())["train_step_traces"] == 1
     assert _result(work)["decoding_step_traces"] == 1
+
+
+def test_damage_in_the_split_to_be_scored_is_named(data_dir, workdir, tmp_path):
+    """FAULTS 23."""
+    broken = tmp_path / "data"
+    shutil.copytree(data_dir, broken)
+    shard = broken / "test-00000-of-00001.tfrecord"
+    content = bytearray(shard.read_bytes())
+    content[-30] ^= 1
+    shard.write_bytes(content)
+    done = programs.run(
+        "trainers.evaluate",
+        f"--workdir={workdir}",
+        "--split=test",
+        f"--data_dir={broken}",
+    )
+    assert done.returncode == 65, done.stderr
+    assert f"{shard}: record 19: its data does not match" in done.stderr
