@@ -206,8 +206,8 @@ def _learn(
     if first is None:
         raise exits.Refusal(
             exits.BAD_DATA,
-            "0 training examples: no line of the training files can be used; see "
-            "--train_src, --train or --corpus",
+            "0 training examples: no line of the training files can be used"
+            f"{_first_reason(sources, build)}; see --train_src, --train or --corpus",
         )
     model = subwords.learn(
         _chain(first, texts), build.subwords, sides[0], build.cleaning.max_bytes
@@ -234,6 +234,16 @@ def _training_texts(
                     yield pair.src
                 if "tgt" in sides:
                     yield from pair.references
+
+
+def _first_reason(sources: list[corpora.Source], build: config.BuildConfig) -> str:
+    """Returns why the first training row was left out, as a phrase, if there is one."""
+    for source in sources:
+        for row in source.rows() if source.split in (None, "train") else ():
+            reason = cleaning.clean_text(row, build.cleaning, keep=False)
+            if isinstance(reason, str):
+                return f" ({source.name}, line {row.line}: {reason})"
+    return ""
 
 
 def _write_pieces(model: pathlib.Path) -> None:

@@ -43,7 +43,7 @@ TRAIN = "trainers.seq2seq"
         (66, "--train_tgt= ... /none-*: no file has such a name", "a", "none-*"),
         (65, "/a has 3 lines and ... /short has 2", "a", "short"),
         (65, "0 training examples", "empty", "empty"),
-        (65, "0 training examples", "blank", "b"),
+        (65, "0 training examples ... (blank | b, line 1: empty)", "blank", "b"),
     ],
 )
 def test_a_build_names_what_is_wrong_with_its_input(
