@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -115,6 +117,33 @@ def test_a_shard_changed_under_the_plan_is_found(own_data_dir):
         data = data[size:]
     shard.write_bytes(b"".join(reversed(frames)))
     assert "not the one that was planned" in str(_read_all(own_data_dir))
+
+
+def test_a_record_that_miscounts_itself_is_found(own_data_dir):
+    """FAULTS 26: ids and sidecar agree, the record's own lengths do not."""
+    shard = own_data_dir / "train-00001-of-00003.tfrecord"
+    frames = []
+    for serialized in tf.data.TFRecordDataset(str(shard)):
+        example = tf.train.Example.FromString(serialized.numpy())
+        lengths = example.features.feature["lengths"].int64_list.value
+        lengths[0], lengths[1] = lengths[1] + 1, lengths[0]
+        frames.append(records.frame(example.SerializeToString()))
+    shard.write_bytes(b"".join(frames))
+    source = _open_unchecked(own_data_dir)
+    stream = input_pipeline.Stream(source, plan_lib.START)
+    with pytest.raises(exits.Refusal, match="differ from their sidecars"):
+        for _ in range(source.plan.num_batches(0)):
+            next(stream)
+    stream.close()
+
+
+def _open_unchecked(data_dir):
+    """Opens a data directory whose damaged shard may have another size."""
+    shard = data_dir / "train-00001-of-00003.tfrecord"
+    content = json.loads((data_dir / manifest.FILENAME).read_text())
+    content["splits"]["train"]["shards"][1]["bytes"] = shard.stat().st_size
+    (data_dir / manifest.FILENAME).write_text(json.dumps(content))
+    return _open(data_dir)
 
 
 def test_a_shard_that_vanishes_is_named(own_data_dir):

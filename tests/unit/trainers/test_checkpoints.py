@@ -216,3 +216,28 @@ def test_one_checkpoint_is_its_own_average(tmp_path):
     _save(tmp_path, 3)
     mean = checkpoints.average([checkpoints.path_of(tmp_path, 3)])
     np.testing.assert_array_equal(mean["model/a"], np.float32([[3.0, 2.0]]))
+
+
+def test_what_does_not_read_back_as_it_was_written_is_an_error(tmp_path):
+    written = {"a": np.float32([1.0, 2.0])}
+    prefix = tmp_path / "it"
+    checkpoints.write(prefix, written, {})
+    checkpoints._verify(prefix, written)
+    with pytest.raises(OSError, match="a reads back otherwise"):
+        checkpoints._verify(prefix, {"a": np.float32([1.0, -2.0])})
+    _flip(tmp_path / "it.data-00000-of-00001", 0)
+    with pytest.raises(OSError, match="does not read back"):
+        checkpoints._verify(prefix, written)
+
+
+def test_a_save_verifies_what_it_wrote_before_it_gives_it_a_name(tmp_path, monkeypatch):
+    write = checkpoints.write
+
+    def on_a_bad_disk(prefix, tensors, run_state):
+        write(prefix, tensors, run_state)
+        _flip(prefix.with_suffix(".data-00000-of-00001"), 0)
+
+    monkeypatch.setattr(checkpoints, "write", on_a_bad_disk)
+    with pytest.raises(OSError, match="does not read back"):
+        _save(tmp_path, 1)
+    assert list(tmp_path.iterdir()) == []
