@@ -11,9 +11,11 @@ The directory appears whole or not at all. Run again with the same settings and 
 says so and does nothing.
 """
 
+import fnmatch
 import functools
 import os
 import pathlib
+import re
 import shutil
 import signal
 import sys
@@ -26,6 +28,14 @@ from flags import binding
 from pipeline import exits, files, knobs, manifest, progress, vocabulary
 from preprocessing import cleaning, config, corpora, shards, subwords
 
+_OUR_FILES = (
+    manifest.FILENAME,
+    "rejects.tsv.gz",
+    *("src.model", "tgt.model", "shared.model"),
+    *("src.vocab", "tgt.vocab", "shared.vocab"),
+    *(f"{split}-*-of-*.tfrecord" for split in manifest.SPLITS),
+    *(f"{split}-*-of-*.lengths" for split in manifest.SPLITS),
+)
 _NUM_HELD_OUT_SHARDS = 1  # of valid and test each
 
 
@@ -37,6 +47,7 @@ def main(build: config.BuildConfig) -> int:
     with files.locked(_beside(target, ".lock"), what=f"--data_dir={target}"):
         _recover(target)
         sources = corpora.sources(build.corpus, build.cleaning.max_bytes)
+        _check_replaceable(target, sources)
         facts = _survey(sources, build)
         settings, described = _settings(build), _describe(sources, facts, build)
         if _up_to_date(target, settings, described, overwrite=build.output.overwrite):
@@ -104,6 +115,37 @@ def _describe(
     return described
 
 
+def _check_replaceable(target: pathlib.Path, sources: list[corpora.Source]) -> None:
+    """Refuses a target that holds anything but a data directory of ours.
+
+    `--overwrite` removes what is there, so it must never be somebody's own files.
+    """
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise exits.Refusal(exits.MISMATCH, f"--data_dir={target}: is not a directory")
+    names = sorted(path.name for path in target.iterdir())
+    foreign = [
+        name
+        for name in names
+        if not any(fnmatch.fnmatchcase(name, pattern) for pattern in _OUR_FILES)
+    ]
+    if names and manifest.FILENAME not in names:
+        foreign = foreign or names
+    inputs = [
+        str(path)
+        for source in sources
+        for path in source.files
+        if path.resolve().is_relative_to(target.resolve())
+    ]
+    if foreign or inputs:
+        raise exits.Refusal(
+            exits.MISMATCH,
+            f"--data_dir={target}: holds {(inputs or foreign)[0]!r}, which is not of a "
+            "data directory; name another directory",
+        )
+
+
 def _up_to_date(
     target: pathlib.Path,
     settings: dict[str, Any],
@@ -114,14 +156,8 @@ def _up_to_date(
     """Returns whether the target is what would be built; refuses if it is another."""
     if not target.exists() or overwrite:
         return False
-    if not (target / manifest.FILENAME).is_file():
-        if not any(target.iterdir()):
-            return False
-        raise exits.Refusal(
-            exits.MISMATCH,
-            f"--data_dir={target}: holds files but no {manifest.FILENAME}; name "
-            "another directory, or replace it with --overwrite",
-        )
+    if not any(target.iterdir()):
+        return False
     found = manifest.read(target)
     names = settings.keys() | found.settings.keys()
     differing = [
@@ -294,18 +330,35 @@ def _beside(target: pathlib.Path, suffix: str) -> pathlib.Path:
 
 def _recover(target: pathlib.Path) -> None:
     """Removes what killed builds left; the lock is held, so none of them is running."""
-    for replaced in target.parent.glob(f"{target.name}.replaced-*"):
+    for replaced in _left_over(target, "replaced"):
         if target.exists():
             shutil.rmtree(replaced)
         else:  # killed between the two renames of --overwrite
             replaced.rename(target)
-    for stale in target.parent.glob(f"{target.name}.tmp-*"):
+    for stale in _left_over(target, "tmp"):
         shutil.rmtree(stale)
+
+
+def _left_over(target: pathlib.Path, kind: str) -> list[pathlib.Path]:
+    """Returns what builds of this target left: a process number ends the name."""
+    pattern = re.compile(re.escape(f"{target.name}.{kind}-") + r"\d+")
+    return [path for path in target.parent.iterdir() if pattern.fullmatch(path.name)]
 
 
 def _commit(partial: pathlib.Path, target: pathlib.Path) -> None:
     """Gives a finished directory its name."""
     files.fsync(partial)
+    # Between the renames a signal would leave neither directory in its place.
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    handlers = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    try:
+        _swap(partial, target)
+    finally:
+        for number, handler in zip(numbers, handlers, strict=True):
+            signal.signal(number, handler)
+
+
+def _swap(partial: pathlib.Path, target: pathlib.Path) -> None:
     replaced = _beside(target, f".replaced-{os.getpid()}")
     if target.exists():
         target.rename(replaced)

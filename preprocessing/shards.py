@@ -103,7 +103,9 @@ class Encoder:
         else:
             src_ids, tgt_ids = next(ids)
             reason = None
-            if split == "train":
+            if max(len(src_ids), len(tgt_ids)) > records.MAX_LENGTH:
+                reason = cleaning_lib.TOO_LONG  # a character can become many
+            elif split == "train":
                 reason = cleaning_lib.check_lengths(
                     len(src_ids), len(tgt_ids), self._build.cleaning
                 )

@@ -131,9 +131,23 @@ def test_other_content_under_the_same_name_is_refused(tmp_path):
 def test_a_directory_of_something_else_is_not_touched(corpus, tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "precious").write_text("mine")
-    done = programs.run(BUILD, *_flags(corpus, tmp_path / "data"))
-    assert done.returncode == 78
-    assert (tmp_path / "data" / "precious").read_text() == "mine"
+    for more in ([], ["--overwrite"]):
+        done = programs.run(BUILD, *_flags(corpus, tmp_path / "data", *more))
+        assert done.returncode == 78
+        assert (tmp_path / "data" / "precious").read_text() == "mine"
+
+
+def test_overwrite_never_removes_the_input_or_a_neighbour(tmp_path):
+    """Raw text inside the target, and a folder whose name only looks like ours."""
+    (tmp_path / "data").mkdir()
+    text = "ba du\tab\n" * 30
+    (tmp_path / "data" / "pairs.tsv").write_text(text)
+    (tmp_path / "data.tmp-old").mkdir()
+    flags = _flags(tmp_path / "data", tmp_path / "data", "--overwrite")
+    done = programs.run(BUILD, *flags)
+    assert done.returncode == 78, done.stderr
+    assert (tmp_path / "data" / "pairs.tsv").read_text() == text
+    assert (tmp_path / "data.tmp-old").is_dir()
 
 
 def test_of_two_builds_at_once_the_second_is_refused(corpus, tmp_path):
