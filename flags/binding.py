@@ -16,6 +16,7 @@ flagfiles are expanded here, with the file and line kept for the message.
 
 import dataclasses
 import difflib
+import math
 import os
 import pathlib
 import sys
@@ -230,6 +231,9 @@ def _parse_one(
         values(["", argument.text])
     except absl_flags.Error as error:
         raise FlagError(f"{_where(argument)}{error}") from None
+    parsed = values[name].value if name in knobs else None
+    if isinstance(parsed, float) and not math.isfinite(parsed):
+        raise FlagError(f"{_where(argument)}--{name}={value} must be a finite number")
 
 
 def _is_bool(name: str, knobs: dict[str, Any]) -> bool:

@@ -150,7 +150,9 @@ class Evaluate:
             naming.variables(self._step),
             dataclasses.asdict(self._state),
         )
-        checkpoints.prune(self._directory.best, keep=1)
+        # Not the newest: an earlier attempt may have left one of a later step.
+        others = [n for n in checkpoints.steps(self._directory.best) if n != step]
+        checkpoints.remove(self._directory.best, others)
 
 
 class Save:

@@ -24,6 +24,7 @@ from pipeline import exits, files, progress
 
 RUN_STATE = "run_state"  # the facts of the run, as JSON, beside the variables
 _INDEX = re.compile(r"ckpt-(\d+)\.index")
+_DATA = re.compile(r"ckpt-(\d+)\.data-.*")
 _PARTIAL = "partial"
 # What reading a damaged checkpoint raises, in the wild.
 _DAMAGE = (
@@ -192,8 +193,13 @@ def read_newest(
 
 
 def prune(directory: pathlib.Path, keep: int) -> None:
-    """Removes all but the newest checkpoints; the index of each goes first."""
-    for step in steps(directory)[:-keep]:
+    """Removes all but the newest checkpoints."""
+    remove(directory, steps(directory)[:-keep])
+
+
+def remove(directory: pathlib.Path, numbers: Sequence[int]) -> None:
+    """Removes the checkpoints of some steps; the index of each goes first."""
+    for step in numbers:
         prefix = path_of(directory, step)
         prefix.with_suffix(".index").unlink()
         for data in directory.glob(f"{prefix.name}.data-*"):
@@ -209,7 +215,10 @@ def remove_partial(directory: pathlib.Path) -> None:
     """
     whole = steps(directory)
     for part in directory.glob("ckpt-*.data-*"):
-        step = int(part.name.partition(".")[0].removeprefix("ckpt-"))
+        match = _DATA.fullmatch(part.name)
+        if match is None:  # somebody's copy
+            continue
+        step = int(match.group(1))
         unfinished = (directory / f"{_PARTIAL}-{step}.index").exists()
         if step not in whole and (unfinished or any(newer > step for newer in whole)):
             part.unlink()

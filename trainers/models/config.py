@@ -35,7 +35,7 @@ class TransformerConfig:
                 f"--d_model={self.d_model} must be a multiple of 8 and of "
                 f"--num_heads={self.num_heads}"
             )
-        if not 0 <= self.dropout_rate < 1:
+        if not 0 <= self.dropout_rate <= 0.99:
             raise ValueError(
-                f"--dropout_rate must be in [0, 1), got {self.dropout_rate}"
+                f"--dropout_rate must be in [0, 0.99], got {self.dropout_rate}"
             )

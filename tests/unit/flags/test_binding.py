@@ -59,6 +59,8 @@ def test_lines_of_a_config_parse_to_the_same_config():
         (["--path=x", "stray"], "'stray' is not a flag"),
         (["--path=x", "--"], "'--' is not a flag"),
         (["--path=x", "--width=three"], "width"),
+        (["--path=x", "--rate=inf"], "--rate=inf must be a finite number"),
+        (["--path=x", "--rate=nan"], "--rate=nan must be a finite number"),
         (["--path=x", "--width=0"], "--width must be positive, got 0"),
         (["--path=x", "--kind=c"], "kind"),
         (["--path=x", "--width"], "--width needs a value"),
