@@ -170,7 +170,7 @@ class Save:
         max_train_secs: float,
         last_step: int,
     ) -> None:
-        """`save` writes a checkpoint and the summary."""
+        """`save` writes a checkpoint of a step."""
         self._step, self._save, self._stop, self._watch = step, save, stop, watch
         self._every_steps, self._every_secs = every_steps, every_secs
         self._max_train_secs, self._last_step = max_train_secs, last_step

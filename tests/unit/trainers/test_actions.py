@@ -1,9 +1,10 @@
 import errno
 
 import pytest
+import tensorflow as tf
 
-from pipeline import exits
-from trainers import actions, clock, signals
+from pipeline import exits, progress
+from trainers import actions, checkpoints, clock, run_directory, signals
 
 
 class Disk:
@@ -101,3 +102,23 @@ def test_the_last_save_must_succeed(stop):
     with pytest.raises(exits.Refusal) as error:
         _save(disk, stop)(100)
     assert error.value.code == exits.DISK
+
+
+def test_best_holds_what_was_just_found_best_whatever_was_there(tmp_path):
+    """An earlier attempt may have left a best checkpoint of a later step."""
+    directory = run_directory.RunDirectory(tmp_path)
+    module = tf.Module()
+    module.weight = tf.Variable(1.0)
+    checkpoints.save(directory.best, 500, {"weight": module.weight}, {})
+    evaluate = actions.Evaluate(
+        module,
+        lambda: {"loss": 2.0},
+        directory,
+        actions.RunState({}),
+        clock.Clock(0.0),
+        progress.Progress("testing", unit="steps"),
+        every=200,
+        last_step=1000,
+    )
+    evaluate(200)
+    assert checkpoints.steps(directory.best) == [200]
