@@ -21,8 +21,25 @@ PREEMPTED = os.EX_TEMPFAIL  # 75: saved; a scheduler may start it again
 MISMATCH = os.EX_CONFIG  # 78: what is asked differs from what was saved
 INTERRUPTED = 130  # as a shell says it: 128 + SIGINT
 
-_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE}
-_MISSING_ERRORS = {errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENOTDIR}
+_DISK_ERRORS = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.EPIPE,
+    errno.EROFS,
+    errno.EMFILE,
+    errno.ENFILE,
+}
+_MISSING_ERRORS = {
+    errno.ENOENT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+}
 
 
 class Refusal(Exception):  # noqa: N818 - it is an answer to the user, not an error of ours
@@ -32,6 +49,10 @@ class Refusal(Exception):  # noqa: N818 - it is an answer to the user, not an er
         """Args: code: an exit code of this module. message: one line, for stderr."""
         super().__init__(message)
         self.code = code
+
+    def __reduce__(self) -> tuple[type["Refusal"], tuple[int, str]]:
+        """Lets a worker process refuse."""
+        return Refusal, (self.code, str(self))
 
 
 def code_of(error: OSError) -> int | None:

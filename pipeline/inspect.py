@@ -67,7 +67,7 @@ def main(asked: InspectConfig) -> None:
     data_dir = pathlib.Path(asked.show.data_dir)
     facts = manifest.read(data_dir)
     manifest.check_files(facts, data_dir, asked.show.split)
-    entries = (facts.src_vocabulary, facts.tgt_vocabulary)
+    entries = facts.pair_vocabularies()
     vocabularies = vocabulary.load(data_dir, entries)
     runtime.start()
     from pipeline import input_pipeline

@@ -15,7 +15,8 @@ import numpy as np
 from pipeline import exits, files, records
 
 FILENAME = "manifest.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+_READABLE_VERSIONS = (1, 2)
 SPLITS = ("train", "valid", "test")
 
 
@@ -34,18 +35,36 @@ class Shard:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Split:
-    """The shards of one split, and what became of every pair read for it."""
+    """The shards of one split, and what became of every pair read for it.
+
+    pairs_read + repeats = records + rejects, for every segmentation.
+    """
 
     shards: list[Shard]
+    # Further segmentations of the same records, drawn at random: --subword_samples.
+    resampled: list[list[Shard]] = dataclasses.field(default_factory=list)
     pairs_read: int
+    repeats: int = 0  # records beyond the first of a pair: --train_weights
+    truncated: int = 0  # pairs that were cut: --overlong=truncate
     rejects: dict[str, int]  # reason -> pairs
-    # Joint histogram of lengths in tokens: columns src, tgt, pairs.
+    # Joint histogram of lengths in tokens: columns src, tgt, pairs; of all
+    # segmentations together.
     histogram: dict[str, list[int]]
 
     @property
     def num_records(self) -> int:
-        """Records in all shards."""
+        """Records in all shards, of one segmentation."""
         return sum(shard.records for shard in self.shards)
+
+    @property
+    def segmentations(self) -> list[list[Shard]]:
+        """The shards of each segmentation; one list where none were drawn."""
+        return [self.shards, *self.resampled]
+
+    @property
+    def all_shards(self) -> list[Shard]:
+        """The shards of all segmentations."""
+        return [shard for shards in self.segmentations for shard in shards]
 
     def joint_histogram(self) -> np.ndarray:
         """Returns int64 [K, 3]: source tokens, target tokens, number of pairs."""
@@ -71,8 +90,21 @@ class Manifest:
     sources: list[dict[str, Any]]
     special_ids: dict[str, int]
     src_vocabulary: Vocabulary
-    tgt_vocabulary: Vocabulary
+    tgt_vocabulary: Vocabulary | None  # none where there are labels
     splits: dict[str, Split]
+    label_names: list[str] = dataclasses.field(default_factory=list)  # by id
+    # For valid and test: training pairs that are in them, and those whose source is.
+    overlap: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
+
+    def pair_vocabularies(self) -> tuple[Vocabulary, Vocabulary]:
+        """Returns the vocabularies of source and target, or refuses labels."""
+        if self.tgt_vocabulary is None:
+            raise exits.Refusal(
+                exits.BAD_DATA,
+                "the data directory holds texts with labels, not pairs of texts; build "
+                "one with --task=pairs",
+            )
+        return self.src_vocabulary, self.tgt_vocabulary
 
     def shard_paths(self, data_dir: pathlib.Path, split: str) -> list[pathlib.Path]:
         """Returns the shards of a split, in order."""
@@ -121,11 +153,11 @@ def read(directory: pathlib.Path) -> Manifest:
         version = content["format_version"]
     except (ValueError, KeyError, TypeError) as error:
         raise _unreadable(path, error) from None
-    if version != FORMAT_VERSION:
+    if version not in _READABLE_VERSIONS:
         raise exits.Refusal(
             exits.BAD_DATA,
-            f"{path}: format version {version}, this Sluice reads {FORMAT_VERSION}; "
-            "build the data directory again",
+            f"{path}: format version {version}, this Sluice reads "
+            f"{_READABLE_VERSIONS}; build the data directory again, with --overwrite",
         )
     try:
         return _from_json(content)
@@ -133,13 +165,24 @@ def read(directory: pathlib.Path) -> Manifest:
         raise _unreadable(path, error) from None
 
 
+def shard_name(split: str, index: int, count: int, segmentation: int) -> str:
+    """Returns the file name of a shard.
+
+    >>> shard_name("train", 7, 64, 0), shard_name("train", 7, 64, 2)
+    ('train-00007-of-00064.tfrecord', 'train-00007-of-00064.segmentation-2.tfrecord')
+    """
+    drawn = f".segmentation-{segmentation}" if segmentation else ""
+    return f"{split}-{index:05d}-of-{count:05d}{drawn}.tfrecord"
+
+
 def check_files(manifest: Manifest, directory: pathlib.Path, split: str) -> None:
     """Refuses a split whose files are not there with the size that was written.
 
     Sizes catch a cut or replaced file at no cost; `preprocessing.verify` reads hashes.
     """
-    listed = {shard.name for shard in manifest.split(split).shards}
-    for shard in manifest.split(split).shards:
+    shards = manifest.split(split).all_shards
+    listed = {shard.name for shard in shards}
+    for shard in shards:
         path = directory / shard.name
         for file, size in (
             (path, shard.bytes),
@@ -151,26 +194,26 @@ def check_files(manifest: Manifest, directory: pathlib.Path, split: str) -> None
                 raise exits.Refusal(
                     exits.BAD_DATA,
                     f"{file}: {state}, the manifest says {size}; "
-                    "build the data directory again",
+                    "build the data directory again, with --overwrite",
                 )
     for path in sorted(directory.glob(f"{split}-*.tfrecord")):
         if path.name not in listed:
             raise exits.Refusal(
                 exits.BAD_DATA,
-                f"{path}: is not in the manifest; remove it or build the data "
-                "directory again",
+                f"{path}: is not in the manifest; remove it, or build the data "
+                "directory again, with --overwrite",
             )
 
 
 def identity(manifest: Manifest) -> str:
     """Returns a hash of the data itself: shards and vocabularies, wherever they are."""
+    vocabularies = (manifest.src_vocabulary, manifest.tgt_vocabulary)
     content = [
-        manifest.src_vocabulary.sha256,
-        manifest.tgt_vocabulary.sha256,
+        *(entry.sha256 for entry in vocabularies if entry is not None),
         *(
             f"{name} {shard.name} {shard.sha256}"
             for name, split in sorted(manifest.splits.items())
-            for shard in split.shards
+            for shard in split.all_shards
         ),
     ]
     return files.sha256_text("\n".join(content))
@@ -180,19 +223,26 @@ def _unreadable(path: pathlib.Path, error: Exception) -> exits.Refusal:
     return exits.Refusal(
         exits.BAD_DATA,
         f"{path}: cannot be read ({type(error).__name__}: {error}); "
-        "build the data directory again",
+        "build the data directory again, with --overwrite",
     )
 
 
 def _from_json(content: dict[str, Any]) -> Manifest:
     splits = {
         name: Split(
-            **{**split, "shards": [Shard(**shard) for shard in split["shards"]]}
+            **{
+                **split,
+                "shards": [Shard(**shard) for shard in split["shards"]],
+                "resampled": [
+                    [Shard(**shard) for shard in shards]
+                    for shards in split.get("resampled", [])
+                ],
+            }
         )
         for name, split in content["splits"].items()
     }
     vocabularies = {
-        name: Vocabulary(**content[name])
+        name: Vocabulary(**content[name]) if content[name] else None
         for name in ("src_vocabulary", "tgt_vocabulary")
     }
     return Manifest(**{**content, **vocabularies, "splits": splits})

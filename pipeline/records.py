@@ -6,8 +6,12 @@ A record is a serialised `tf.train.Example` inside a TFRecord frame:
     tgt_ids   int64 list      subwords of the target, without BOS, EOS or PAD
     lengths   int64 [2]       their numbers; a FixedLen field, so that a file of another
                               schema is an error and not a stream of empty sequences
-    src_text  bytes           valid and test only: the source as it was read
-    tgt_text  bytes list      valid and test only: every reference as it was read
+    label     int64           of --task=labels, instead of tgt_ids: the class; the
+                              second of the lengths is 0
+    label_shares  float list  where labels are soft: the share of each class
+    src_text  bytes           the source as it was read: in valid and test, and in train
+                              with --store_text
+    tgt_text  bytes list      beside it every reference as it was read
 
 Each shard has a sidecar with two little-endian uint16 a record, the same lengths, from
 which whole epochs are planned without reading a shard.
@@ -37,9 +41,13 @@ TGT_IDS = "tgt_ids"
 LENGTHS = "lengths"
 SRC_TEXT = "src_text"
 TGT_TEXT = "tgt_text"
+LABEL = "label"
+LABEL_SHARES = "label_shares"
 
 MAX_LENGTH = np.iinfo(np.uint16).max  # what a sidecar can say
 _CRC_MASK_DELTA = 0xA282EAD8
+_CACHED = 1 << 16
+_BATCH_LABELS = 8192
 
 
 def serialize(
@@ -53,24 +61,53 @@ def serialize(
     Raises:
         ValueError: If a side has more tokens than a sidecar can say.
     """
-    num_src, num_tgt = len(src_ids), len(tgt_ids)
-    if max(num_src, num_tgt) > MAX_LENGTH:
-        raise ValueError(f"{max(num_src, num_tgt)} tokens, the most is {MAX_LENGTH}")
-    entries = [
-        _int64_entry(SRC_IDS, src_ids),
-        _int64_entry(TGT_IDS, tgt_ids),
-        _int64_entry(LENGTHS, (num_src, num_tgt)),
+    parts = [
+        *_ids_entry(SRC_IDS, src_ids),
+        *_ids_entry(TGT_IDS, tgt_ids),
+        _lengths_entry(len(src_ids), len(tgt_ids)),
     ]
     if src_text is not None:
-        entries.append(_bytes_entry(SRC_TEXT, [src_text]))
-        entries.append(_bytes_entry(TGT_TEXT, tgt_texts))
-    return _field(1, b"".join(entries))
+        parts.append(_bytes_entry(SRC_TEXT, [src_text]))
+        parts.append(_bytes_entry(TGT_TEXT, tgt_texts))
+    return _example(parts)
+
+
+def serialize_labelled(
+    src_ids: Sequence[int],
+    label: int,
+    shares: Sequence[float] = (),
+    src_text: bytes | None = None,
+    name: bytes = b"",
+) -> bytes:
+    """Returns a text and its label as the bytes of a `tf.train.Example`.
+
+    Args:
+        src_ids: Subwords of the text.
+        label: Id of its class.
+        shares: Of each class, where labels are soft.
+        src_text: The text as it was read, if it is kept.
+        name: What stood in the label's column, kept with the text.
+
+    Raises:
+        ValueError: If the text has more tokens than a sidecar can say.
+    """
+    parts = [
+        *_ids_entry(SRC_IDS, src_ids),
+        *_ids_entry(LABEL, (label,)),
+        _lengths_entry(len(src_ids), 0),
+    ]
+    if shares:
+        packed = struct.pack(f"<{len(shares)}f", *shares)
+        parts.append(_map_entry(LABEL_SHARES, _field(2, _field(1, packed))))
+    if src_text is not None:
+        parts.append(_bytes_entry(SRC_TEXT, [src_text]))
+        parts.append(_bytes_entry(TGT_TEXT, [name]))
+    return _example(parts)
 
 
 def frame(data: bytes) -> bytes:
     """Returns the data inside a TFRecord frame, checksums included."""
-    length = struct.pack("<Q", len(data))
-    return b"".join((length, _masked_crc(length), data, _masked_crc(data)))
+    return b"".join((_frame_header(len(data)), data, _masked_crc(data)))
 
 
 def lengths_path(shard: pathlib.Path) -> pathlib.Path:
@@ -90,7 +127,8 @@ def read_lengths(shard: pathlib.Path, num_records: int) -> np.ndarray:
         raise exits.Refusal(
             exits.BAD_DATA,
             f"{path}: {path.stat().st_size} bytes, the manifest says "
-            f"{num_records} records of 4; build the data directory again",
+            f"{num_records} records of 4; build the data directory again, with "
+            "--overwrite",
         )
     return lengths.reshape(-1, 2)
 
@@ -128,6 +166,19 @@ def read_ids(
     for serialized in tf.data.TFRecordDataset(str(shard)).batch(batch_records):
         src, tgt, lengths = parse_ids(serialized)
         yield src, tgt, lengths.numpy()
+
+
+def read_label_ids(shard: pathlib.Path) -> np.ndarray:
+    """Returns the label of every record of a shard, int64 [N]."""
+    import tensorflow as tf
+
+    labels = [
+        tf.io.parse_example(serialized, {LABEL: tf.io.FixedLenFeature([1], tf.int64)})[
+            LABEL
+        ].numpy()[:, 0]
+        for serialized in tf.data.TFRecordDataset(str(shard)).batch(_BATCH_LABELS)
+    ]
+    return np.concatenate(labels)
 
 
 def read_texts(shards: Sequence[pathlib.Path]) -> list[tuple[str, list[str]]]:
@@ -171,7 +222,12 @@ def _masked_crc(data: bytes) -> bytes:
     return struct.pack("<I", (rotated + _CRC_MASK_DELTA) & 0xFFFFFFFF)
 
 
-@functools.cache
+@functools.lru_cache(_CACHED)
+def _frame_header(num_bytes: int) -> bytes:
+    length = struct.pack("<Q", num_bytes)
+    return length + _masked_crc(length)
+
+
 def _varint(value: int) -> bytes:
     """Returns a base-128 varint: seven bits a byte, the lowest first."""
     out = bytearray()
@@ -182,20 +238,58 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
+_FIELD_1 = _varint(1 << 3 | 2)
+# Ready for the ids of all but the largest vocabularies.
+_ID_VARINTS = [_varint(value) for value in range(MAX_LENGTH + 1)]
+
+
 def _field(number: int, payload: bytes) -> bytes:
     """Returns a length-delimited field (wire type 2)."""
     return b"".join((_varint(number << 3 | 2), _varint(len(payload)), payload))
 
 
-def _int64_entry(name: str, values: Sequence[int]) -> bytes:
-    """Returns Features.feature[name] = Feature(int64_list=values), packed."""
-    packed = _field(1, b"".join(map(_varint, values)))
-    return _map_entry(name, _field(3, packed))
+def _example(parts: Sequence[bytes]) -> bytes:
+    """Returns Example(features=Features(feature=parts))."""
+    features = b"".join(parts)
+    return _example_header(len(features)) + features
+
+
+@functools.lru_cache(_CACHED)
+def _example_header(num_bytes: int) -> bytes:
+    return _FIELD_1 + _varint(num_bytes)
+
+
+def _ids_entry(name: str, ids: Sequence[int]) -> tuple[bytes, bytes]:
+    """Returns Features.feature[name] = Feature(int64_list=ids), packed, in two parts.
+
+    Raises:
+        ValueError: If there are more ids than a sidecar can say.
+    """
+    if len(ids) > MAX_LENGTH:
+        raise ValueError(f"{len(ids)} tokens, the most is {MAX_LENGTH}")
+    try:
+        packed = b"".join([_ID_VARINTS[value] for value in ids])
+    except IndexError:
+        packed = b"".join(map(_varint, ids))
+    return _ids_header(name, len(packed)), packed
+
+
+@functools.lru_cache(_CACHED)
+def _ids_header(name: str, num_bytes: int) -> bytes:
+    """Returns what stands before the packed ids of an entry."""
+    payload = bytes(num_bytes)
+    return _map_entry(name, _field(3, _field(1, payload))).removesuffix(payload)
+
+
+@functools.lru_cache(_CACHED)
+def _lengths_entry(num_src: int, num_tgt: int) -> bytes:
+    packed = _varint(num_src) + _varint(num_tgt)
+    return _map_entry(LENGTHS, _field(3, _field(1, packed)))
 
 
 def _bytes_entry(name: str, values: Sequence[bytes]) -> bytes:
     """Returns Features.feature[name] = Feature(bytes_list=values)."""
-    items = b"".join(_field(1, value) for value in values)
+    items = b"".join([_field(1, value) for value in values])
     return _map_entry(name, _field(1, items))
 
 

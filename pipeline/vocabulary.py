@@ -46,6 +46,30 @@ class Vocabulary:
         """Returns the ids of each text, without BOS, EOS or PAD."""
         return self._processor.EncodeAsIds(list(texts))
 
+    def sample(
+        self, texts: Sequence[str], *, alpha: float, seed: int
+    ) -> list[list[int]]:
+        """Returns a segmentation of each text drawn at random.
+
+        From a unigram model any segmentation, with its probability to the power of
+        `alpha` (Kudo 2018, section 3); from BPE with a share `alpha` of the merges left
+        out (Provilkov et al. 2020).
+
+        Args:
+            texts: The texts.
+            alpha: In (0, 1].
+            seed: The same texts and seed give the same ids, in any process.
+        """
+        sentencepiece.set_random_generator_seed(seed)
+        return self._processor.Encode(
+            list(texts),
+            return_type=int,
+            enable_sampling=True,
+            nbest_size=-1,
+            alpha=alpha,
+            num_threads=1,
+        )
+
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Returns the text of each row; special ids leave no trace in it."""
         return [self._processor.DecodeIds(_plain(row)) for row in ids]
@@ -90,14 +114,26 @@ def load(
             continue
         path = directory / entry.filename
         loaded[entry.filename] = Vocabulary(path)
+        check_files(directory, [entry])
+    src, tgt = (loaded[entry.filename] for entry in entries)
+    return Vocabularies(src, tgt, entries[0].filename == entries[1].filename, entries)
+
+
+def check_files(
+    directory: pathlib.Path, entries: Sequence[manifest_lib.Vocabulary]
+) -> None:
+    """Refuses vocabularies that are not the ones described."""
+    for entry in entries:
+        path = directory / entry.filename
+        if not path.is_file():
+            raise exits.Refusal(exits.MISSING_INPUT, f"{path}: no such vocabulary")
         if files.sha256(path) != entry.sha256:
             raise exits.Refusal(
                 exits.MISMATCH,
                 f"{path}: is not the vocabulary the data was made with (its SHA-256 "
-                "differs from the manifest's); put that one back or build again",
+                "differs from the manifest's); put that one back, or build again with "
+                "--overwrite",
             )
-    src, tgt = (loaded[entry.filename] for entry in entries)
-    return Vocabularies(src, tgt, entries[0].filename == entries[1].filename, entries)
 
 
 def copy(

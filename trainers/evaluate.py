@@ -67,7 +67,7 @@ def _check_same_vocabulary(
     facts: manifest.Manifest,
     data_dir: pathlib.Path,
 ) -> None:
-    there = (facts.src_vocabulary.sha256, facts.tgt_vocabulary.sha256)
+    there = tuple(entry.sha256 for entry in facts.pair_vocabularies())
     if there != tuple(entry.sha256 for entry in vocabularies.entries):
         raise exits.Refusal(
             exits.MISMATCH,

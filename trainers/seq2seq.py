@@ -19,7 +19,7 @@ def main(asked: config.Seq2SeqConfig) -> None:
     """Trains, or goes on training."""
     facts = manifest.read(asked.run.data_path)
     manifest.check_files(facts, asked.run.data_path, "train")
-    entries = (facts.src_vocabulary, facts.tgt_vocabulary)
+    entries = facts.pair_vocabularies()
     vocabularies = vocabulary.load(asked.run.data_path, entries)
     workdir = asked.run.workdir_path
     with files.locked(workdir / files.LOCK_NAME, what=f"--workdir={workdir}"):
