@@ -19,14 +19,12 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
 from typing import Any, NoReturn
 
-import sentencepiece
-
 from flags import binding
-from pipeline import exits, files, knobs, manifest, progress, vocabulary
-from preprocessing import cleaning, config, corpora, shards, subwords
+from pipeline import exits, files, knobs, manifest, progress, records, vocabulary
+from preprocessing import config, corpora, labels, lines, summary, workers
+from preprocessing import making as making_lib
 
 _OUR_FILES = (
     manifest.FILENAME,
@@ -36,17 +34,22 @@ _OUR_FILES = (
     *(f"{split}-*-of-*.tfrecord" for split in manifest.SPLITS),
     *(f"{split}-*-of-*.lengths" for split in manifest.SPLITS),
 )
-_NUM_HELD_OUT_SHARDS = 1  # of valid and test each
 
 
 def main(build: config.BuildConfig) -> int:
     """Builds the data directory; returns the exit code."""
-    target = build.output.path
+    target = build.output.path.absolute()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
-    with files.locked(_beside(target, ".lock"), what=f"--data_dir={target}"):
+    with (
+        # First, so that a worker that outlives this process does not hold the lock.
+        workers.Pool(build.output.num_workers or os.cpu_count() or 1) as pool,
+        files.locked(_beside(target, ".lock"), what=f"--data_dir={target}"),
+    ):
         _recover(target)
-        sources = corpora.sources(build.corpus, build.cleaning.max_bytes)
+        sources = corpora.sources(
+            build.corpus, build.task.task, build.cleaning.max_bytes
+        )
         _check_replaceable(target, sources)
         facts = _survey(sources, build)
         settings, described = _settings(build), _describe(sources, facts, build)
@@ -56,18 +59,23 @@ def main(build: config.BuildConfig) -> int:
         partial = _beside(target, f".tmp-{os.getpid()}")
         partial.mkdir(parents=True)
         try:
-            done = _write(partial, sources, build, settings, described)
-            corpora.check_unchanged([fact for group in facts for fact in group])
+            num_rows = [
+                corpora.num_rows(source, group)
+                for source, group in zip(sources, facts, strict=True)
+            ]
+            making = making_lib.Making(partial, build, sources, num_rows, pool)
+            done = making.run(settings, described)
+            lines.check_unchanged([fact for group in facts for fact in group])
             _commit(partial, target)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-    print(_table(done))
+    print(summary.table(done))
     return exits.DONE
 
 
 def _survey(
     sources: list[corpora.Source], build: config.BuildConfig
-) -> list[list[corpora.FileFacts]]:
+) -> list[list[lines.FileFacts]]:
     limit = build.corpus.max_reject_fraction
     with progress.Progress("reading", unit="sources", total=len(sources)) as bar:
         facts = []
@@ -88,7 +96,7 @@ def _settings(build: config.BuildConfig) -> dict[str, Any]:
 
 def _describe(
     sources: list[corpora.Source],
-    facts: list[list[corpora.FileFacts]],
+    facts: list[list[lines.FileFacts]],
     build: config.BuildConfig,
 ) -> list[dict[str, Any]]:
     """Returns what the manifest says of the sources; content decides, not paths."""
@@ -96,6 +104,7 @@ def _describe(
         {
             "name": source.name,
             "split": source.split or "by hash",
+            "weight": source.weight,
             "files": [
                 {
                     "name": fact.path.name,
@@ -108,10 +117,26 @@ def _describe(
         }
         for source, group in zip(sources, facts, strict=True)
     ]
-    if build.subwords.spm_model:
-        path = pathlib.Path(build.subwords.spm_model)
-        vocabulary.Vocabulary(path)  # refuses what is not a model
-        described.append({"name": "spm_model", "sha256": files.sha256(path)})
+    subwords = build.subwords
+    if subwords.spm_model:
+        path = pathlib.Path(subwords.spm_model)
+        size = vocabulary.Vocabulary(path).size  # refuses what is not a model
+        if size > records.MAX_LENGTH:
+            raise exits.Refusal(
+                exits.MISMATCH,
+                f"--spm_model={path}: {size} pieces, at most {records.MAX_LENGTH}",
+            )
+    given = {
+        "spm_model": subwords.spm_model,
+        "normalize_rules": subwords.normalize_rules,
+        "label_map": labels.file_of(build.task),
+    }
+    for name, file in given.items():
+        if file is None:
+            continue
+        if not pathlib.Path(file).is_file():
+            raise exits.Refusal(exits.MISSING_INPUT, f"--{name}={file}: no such file")
+        described.append({"name": name, "sha256": files.sha256(pathlib.Path(file))})
     return described
 
 
@@ -167,161 +192,29 @@ def _up_to_date(
     ]
     if _content(found.sources) != _content(described):
         differing.append("the input files have other content")
+    if found.format_version != manifest.FORMAT_VERSION:
+        differing = [f"in format version {found.format_version}"]
     if differing:
         raise exits.Refusal(
             exits.MISMATCH,
             f"--data_dir={target} was built otherwise ({'; '.join(differing)}); name "
             "another directory, or replace it with --overwrite",
         )
+    for name, split in found.splits.items():
+        if split.num_records:
+            manifest.check_files(found, target, name)
+    vocabulary.check_files(
+        target, [found.src_vocabulary, found.tgt_vocabulary or found.src_vocabulary]
+    )
     return True
 
 
 def _content(described: list[dict[str, Any]]) -> list[Any]:
     return [
-        [source.get("split"), source.get("sha256")]
+        [source.get("split"), source.get("sha256"), source.get("weight")]
         + [file["sha256"] for file in source.get("files", [])]
         for source in described
     ]
-
-
-def _write(
-    directory: pathlib.Path,
-    sources: list[corpora.Source],
-    build: config.BuildConfig,
-    settings: dict[str, Any],
-    described: list[dict[str, Any]],
-) -> manifest.Manifest:
-    """Writes everything into a directory; the manifest last."""
-    models = _models(directory, sources, build)
-    splits = _shards(directory, sources, build, models)
-    shards.check_not_empty(splits)
-    entries = [_vocabulary_entry(path) for path in models]
-    done = manifest.Manifest(
-        format_version=manifest.FORMAT_VERSION,
-        settings=settings,
-        sources=described,
-        special_ids=vocabulary.SPECIAL_IDS,
-        src_vocabulary=entries[0],
-        tgt_vocabulary=entries[1],
-        splits=splits,
-    )
-    manifest.write(done, directory)
-    return done
-
-
-def _models(
-    directory: pathlib.Path, sources: list[corpora.Source], build: config.BuildConfig
-) -> tuple[pathlib.Path, pathlib.Path]:
-    """Writes the SentencePiece models and returns where they are, source first."""
-    shared = directory / "shared.model"
-    if build.subwords.spm_model:
-        shared.write_bytes(pathlib.Path(build.subwords.spm_model).read_bytes())
-        paths = (shared, shared)
-    elif build.subwords.shared_vocab:
-        _learn(shared, sources, build, ("src", "tgt"))
-        paths = (shared, shared)
-    else:
-        paths = (directory / "src.model", directory / "tgt.model")
-        for path, side in zip(paths, ("src", "tgt"), strict=True):
-            _learn(path, sources, build, (side,))
-    for path in set(paths):
-        _write_pieces(path)
-        files.fsync(path)
-    return paths
-
-
-def _learn(
-    path: pathlib.Path,
-    sources: list[corpora.Source],
-    build: config.BuildConfig,
-    sides: tuple[str, ...],
-) -> None:
-    progress.logger.info("learning subwords: %s", path.name)
-    texts = _training_texts(sources, build, sides)
-    first = next(texts, None)
-    if first is None:
-        raise exits.Refusal(
-            exits.BAD_DATA,
-            "0 training examples: no line of the training files can be used"
-            f"{_first_reason(sources, build)}; see --train_src, --train or --corpus",
-        )
-    model = subwords.learn(
-        _chain(first, texts), build.subwords, sides[0], build.cleaning.max_bytes
-    )
-    path.write_bytes(model)
-
-
-def _chain(first: str, rest: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from rest
-
-
-def _training_texts(
-    sources: list[corpora.Source], build: config.BuildConfig, sides: tuple[str, ...]
-) -> Iterator[str]:
-    """Yields the usable training text of some sides, pair by pair."""
-    for source in sources:
-        for row in source.rows() if source.split in (None, "train") else ():
-            if shards.split_of(source.split, row, build) != "train":
-                continue
-            pair = cleaning.clean_text(row, build.cleaning, keep=False)
-            if isinstance(pair, cleaning.Pair):
-                if "src" in sides:
-                    yield pair.src
-                if "tgt" in sides:
-                    yield from pair.references
-
-
-def _first_reason(sources: list[corpora.Source], build: config.BuildConfig) -> str:
-    """Returns why the first training row was left out, as a phrase, if there is one."""
-    for source in sources:
-        for row in source.rows() if source.split in (None, "train") else ():
-            reason = cleaning.clean_text(row, build.cleaning, keep=False)
-            if isinstance(reason, str):
-                return f" ({source.name}, line {row.line}: {reason})"
-    return ""
-
-
-def _write_pieces(model: pathlib.Path) -> None:
-    """Writes the pieces and their scores as text beside the model, for people."""
-    processor = sentencepiece.SentencePieceProcessor(model_proto=model.read_bytes())
-    pieces = (
-        f"{processor.IdToPiece(index)}\t{processor.GetScore(index):.6g}\n"
-        for index in range(processor.GetPieceSize())
-    )
-    model.with_suffix(".vocab").write_text("".join(pieces), "utf-8")
-
-
-def _vocabulary_entry(path: pathlib.Path) -> manifest.Vocabulary:
-    return manifest.Vocabulary(
-        filename=path.name,
-        sha256=files.sha256(path),
-        size=vocabulary.Vocabulary(path).size,
-    )
-
-
-def _shards(
-    directory: pathlib.Path,
-    sources: list[corpora.Source],
-    build: config.BuildConfig,
-    models: tuple[pathlib.Path, pathlib.Path],
-) -> dict[str, manifest.Split]:
-    counts = dict.fromkeys(manifest.SPLITS, _NUM_HELD_OUT_SHARDS)
-    counts["train"] = build.output.num_shards
-    writer = shards.Writer(directory, counts)
-    make_encoder = functools.partial(shards.Encoder, *models, build)
-    num_workers = build.output.num_workers or os.cpu_count() or 1
-    try:
-        with progress.Progress("encoding", unit="pairs") as bar:
-            stream = shards.chunks(sources)
-            for outcomes in shards.encode_all(stream, make_encoder, num_workers):
-                for outcome in outcomes:
-                    writer.add(outcome)
-                bar.update(len(outcomes))
-        return writer.close()
-    except BaseException:
-        writer.abandon()
-        raise
 
 
 def _beside(target: pathlib.Path, suffix: str) -> pathlib.Path:
@@ -366,22 +259,6 @@ def _swap(partial: pathlib.Path, target: pathlib.Path) -> None:
     files.fsync(target.parent)
     if replaced.exists():
         shutil.rmtree(replaced)
-
-
-def _table(done: manifest.Manifest) -> str:
-    """Returns what became of every pair, as a table."""
-    lines = [f"{'split':8}{'pairs read':>12}{'written':>12}{'left out':>12}  reasons"]
-    for name, split in done.splits.items():
-        left_out = sum(split.rejects.values())
-        reasons = ", ".join(f"{why} {count:,}" for why, count in split.rejects.items())
-        lines.append(
-            f"{name:8}{split.pairs_read:12,}{split.num_records:12,}{left_out:12,}"
-            f"  {reasons or '-'}"
-        )
-    sizes = {done.src_vocabulary.filename: done.src_vocabulary.size}
-    sizes[done.tgt_vocabulary.filename] = done.tgt_vocabulary.size
-    told = ", ".join(f"{name} {size:,} pieces" for name, size in sizes.items())
-    return "\n".join([*lines, told])
 
 
 def _stop(number: int, _: object) -> NoReturn:

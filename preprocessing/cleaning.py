@@ -1,21 +1,41 @@
 """Cleaning: a pair comes out whole, or with one reason why not.
 
-Training pairs are held to every rule. Valid and test keep each line that can be decoded
-and recorded, so that a score always covers the whole set.
+Each step is a function of a text or of a pair of lengths, and each reason a name. Every
+row is held to the first list, training rows to all of them: valid and test keep each
+line that can be decoded and recorded, so that a score always covers the whole set.
+
+    every row       columns, format, encoding, too_long (bytes)
+    training text   empty, control, identical, script
+    training ids    empty, too_short, too_long (tokens), ratio
+    between rows    duplicate, overlap, weight
 """
 
+import re
 from typing import NamedTuple
 
-from preprocessing import config, corpora
+import regex
 
-COLUMNS = "columns"  # a TSV line with too few columns
-ENCODING = "encoding"  # not UTF-8
+from preprocessing import config, rows
+
+COLUMNS = "columns"  # fewer columns or fields than were asked for
+FORMAT = "format"  # not laid out as the format says
+FUZZY = "fuzzy"  # a PO entry that a translator has not confirmed
+OBSOLETE = "obsolete"  # a PO entry that is no longer used
+ENCODING = "encoding"  # cannot be decoded
 EMPTY = "empty"  # a side without a visible character
 CONTROL = "control"  # NUL or another C0 control character, tabs excepted
+TOO_SHORT = "too_short"  # fewer tokens than asked for
 TOO_LONG = "too_long"  # more bytes or tokens than allowed
 RATIO = "ratio"  # one side far longer than the other
+IDENTICAL = "identical"  # both sides are the same text
+SCRIPT = "script"  # too few letters of the script asked for
+DUPLICATE = "duplicate"  # was there before
+OVERLAP = "overlap"  # is in valid or test
+WEIGHT = "weight"  # left out because its corpus weighs less than 1
+LABEL = "label"  # shares that cannot be read
+MALFORMED = (COLUMNS, FORMAT, ENCODING)  # what --max_reject_fraction counts
 
-_CONTROLS = frozenset(map(chr, range(0x20))) - {"\t"}
+_CONTROLS = re.compile("[\\x00-\\x08\\x0a-\\x1f]")
 
 
 class Pair(NamedTuple):
@@ -26,7 +46,7 @@ class Pair(NamedTuple):
 
 
 def clean_text(
-    row: corpora.Row, cleaning: config.CleaningConfig, *, keep: bool
+    row: rows.Row, cleaning: config.CleaningConfig, *, keep: bool
 ) -> Pair | str:
     """Returns the decoded pair, or the reason why it is left out.
 
@@ -35,34 +55,66 @@ def clean_text(
         cleaning: The bounds.
         keep: Whether the row is of a split that is kept whole.
     """
-    if not row.references:
-        return COLUMNS
-    if max(len(row.src), *map(len, row.references)) > cleaning.max_bytes:
+    _, raw_src, raw_references, problem = row
+    if problem:
+        return problem
+    if max(len(raw_src), *map(len, raw_references)) > cleaning.max_bytes:
         return TOO_LONG
     try:
-        src = row.src.decode()
-        references = tuple(reference.decode() for reference in row.references)
+        src = raw_src.decode()
+        references = tuple([reference.decode() for reference in raw_references])
     except UnicodeDecodeError:
         return ENCODING
     if keep:
         return Pair(src, references)
-    if not src.strip() or not all(reference.strip() for reference in references):
+    reason = ""
+    for tgt in references:
+        reason = reason or check_text(src, tgt, cleaning)
+    return reason or Pair(src, references)
+
+
+def check_text(src: str, tgt: str, cleaning: config.CleaningConfig) -> str:
+    """Returns why a training pair of such texts is left out, or nothing."""
+    if not src.strip() or not tgt.strip():
         return EMPTY
-    if any(not _CONTROLS.isdisjoint(text) for text in (src, *references)):
+    if cleaning.control == "drop" and (_CONTROLS.search(src) or _CONTROLS.search(tgt)):
         return CONTROL
-    return Pair(src, references)
+    if cleaning.drop_identical and src.strip() == tgt.strip():
+        return IDENTICAL
+    if cleaning.src_script or cleaning.tgt_script:
+        for text, script in ((src, cleaning.src_script), (tgt, cleaning.tgt_script)):
+            if script and script_share(text, script) < cleaning.min_script_share:
+                return SCRIPT
+    return ""
+
+
+def script_share(text: str, script: str) -> float:
+    """Returns which share of a text's letters is of a Unicode script, in [0, 1].
+
+    Letters that several scripts use (Unicode's Common) count for any of them; a text
+    without letters is of every script. Unicode Standard Annex 24.
+
+    >>> script_share("Москва!", "Cyrillic"), script_share("Москва", "Latin")
+    (1.0, 0.0)
+    """
+    letters = regex.findall(r"\p{L}", text)
+    if not letters:
+        return 1.0
+    own = regex.compile(rf"[\p{{Script={script}}}\p{{Script=Common}}]")
+    return sum(1 for letter in letters if own.match(letter)) / len(letters)
 
 
 def check_lengths(
     num_src: int, num_tgt: int, cleaning: config.CleaningConfig
 ) -> str | None:
     """Returns why a training pair of so many tokens is left out, or None."""
-    if min(num_src, num_tgt) == 0:  # nothing but what normalisation removes
+    shorter, longer = min(num_src, num_tgt), max(num_src, num_tgt)
+    if shorter == 0:  # nothing but what normalisation removes
         return EMPTY
-    if max(num_src, num_tgt) + 1 > cleaning.max_length:
+    if shorter < cleaning.min_length:
+        return TOO_SHORT
+    if longer >= cleaning.max_length and cleaning.overlong == "drop":
         return TOO_LONG
-    if cleaning.max_ratio and max(num_src, num_tgt) > cleaning.max_ratio * min(
-        num_src, num_tgt
-    ):
+    if cleaning.max_ratio and longer > cleaning.max_ratio * shorter:
         return RATIO
     return None

@@ -1,280 +1,403 @@
-r"""Corpora: where raw pairs come from, as one stream of rows.
+"""Corpora: where raw pairs come from, as sources that are read in chunks.
 
-A line ends at `\n` and nowhere else: `str.splitlines` also splits at eight other
-characters, some of which are plain text in some languages, and the two sides of a
-corpus would come apart. One `\r` before it is dropped, and a byte-order mark at the
-beginning of a file.
+    flags                          sources                       chunks
+    --train=a.tsv,b.tsv      ->    a.tsv (train), b.tsv (train)  2,000 rows of one each
+    --valid_src --valid_tgt  ->    valid.en | valid.de (valid)   through all sources
+
+A chunk holds the lines themselves where a format has a row on each line, so that other
+processes take them apart, and rows where only a parser can.
 """
 
-import codecs
+import csv
 import dataclasses
+import functools
 import glob
-import gzip
-import hashlib
+import itertools
 import pathlib
-import zlib
-from collections.abc import Callable, Iterator
-from typing import IO, NamedTuple
-
-import charset_normalizer
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from pipeline import exits, files
-from preprocessing import config, number_words, pronunciations
+from preprocessing import (
+    built_in,
+    cleaning,
+    config,
+    file_formats,
+    line_formats,
+    lines,
+    rows,
+)
 
-_BLOCK_BYTES = 1 << 20
-_SAMPLE_BYTES = 1 << 16
-
-# Built-in corpora: examples of the test and of the valid split; the rest is train.
-_HELD_OUT = {"cmudict": (12_000, 2_670), "numbers": (1_000, 500)}
-_NUM_NUMBERS = 20_000
-
-
-class Row(NamedTuple):
-    """One pair as read: undecoded, uncleaned.
-
-    Attributes:
-        line: Its line in the file, from 1.
-        src: The source.
-        references: The targets, one or more; none where the line has no such column.
-    """
-
-    line: int
-    src: bytes
-    references: tuple[bytes, ...]
-
-
-class FileFacts(NamedTuple):
-    """What a first reading of a file found."""
-
-    path: pathlib.Path
-    bytes: int
-    mtime_ns: int
-    sha256: str
-    lines: int
+_CHUNK_ROWS = 2_000
+_COLUMNS = 16  # as many sides of the longest kind fit on a line
+_TRAIN = "train"
+_DEFAULT_NAMES = {"pairs": ("src", "tgt"), "labels": ("text", "label")}
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Rows of one file, or pair of files, or built-in corpus.
+    """One corpus: a file, files that belong together, or a built-in one.
 
     Attributes:
-        name: For messages and the rejects file.
+        name: For messages, the manifest and the rejects file.
         split: `train`, `valid`, `test`, or None where each row is dealt by its hash.
+        weight: How often each training pair is written.
         files: The files it reads.
-        rows: Opens the source and yields its rows in order.
+        encodings: Of the files; empty where they are not text.
+        reader: Takes a line apart, in formats with a row on each line.
+        header_lines: Lines before the first row.
+        read_rows: Yields the rows, in all other formats.
     """
 
     name: str
     split: str | None
+    weight: float
     files: tuple[pathlib.Path, ...]
-    rows: Callable[[], Iterator[Row]]
+    encodings: tuple[str, ...] = ()
+    reader: line_formats.LineReader | None = None
+    header_lines: int = 0
+    read_rows: Callable[[], Iterator[rows.Row]] | None = None
+
+    @property
+    def may_train(self) -> bool:
+        """Whether training pairs can come from it."""
+        return self.split in (None, _TRAIN)
 
 
-def sources(corpus: config.CorpusConfig, max_bytes: int) -> list[Source]:
+class Chunk(NamedTuple):
+    """Consecutive rows of one source.
+
+    Attributes:
+        source: Index of the source.
+        split: The source's.
+        weight: The source's.
+        name: The source's.
+        number: Of the chunk in the corpus, from 0.
+        first_row: Number of its first row in the corpus, from 0.
+        first_line: Line number of its first row.
+        size: Number of rows.
+        texts: For each file its lines, joined by newlines; None where `parsed` is.
+        longest: Longer lines were cut, and are not taken apart.
+        reader: Takes the lines apart.
+        parsed: The rows of other formats.
+    """
+
+    source: int
+    split: str | None
+    weight: float
+    name: str
+    number: int
+    first_row: int
+    first_line: int
+    size: int
+    texts: tuple[bytes, ...] | None
+    longest: int
+    reader: line_formats.LineReader | None
+    parsed: list[rows.Row]
+
+    def rows(self) -> list[rows.Row]:
+        """Returns the rows, taken apart."""
+        if self.texts is None or self.reader is None:
+            return self.parsed
+        row = self.reader.row
+        sides = [text.split(b"\n") for text in self.texts]
+        found = [
+            row(number, side)
+            for number, side in enumerate(
+                zip(*sides, strict=True), start=self.first_line
+            )
+        ]
+        for index, line in enumerate(sides[0]):
+            if len(line) > self.longest:
+                found[index] = rows.Row(
+                    self.first_line + index, line, (), cleaning.TOO_LONG
+                )
+        return found
+
+
+def sources(corpus: config.CorpusConfig, task: str, max_bytes: int) -> list[Source]:
     """Returns the sources that a config names, train first.
 
     Args:
         corpus: The config.
+        task: `pairs` or `labels`.
         max_bytes: Longer lines are cut to one byte more, which cleaning rejects.
 
     Raises:
-        exits.Refusal: If a file is missing, or the sides do not pair up.
+        exits.Refusal: If a file is missing, has no such columns, or the sides do not
+            pair up.
     """
     if corpus.corpus:
         return _built_in(corpus.corpus)
     found: list[Source] = []
-    columns = tuple(int(column) - 1 for column in corpus.columns)
     dealt = corpus.valid_fraction or corpus.test_fraction
     for split in ("train", "valid", "test"):
-        deal = None if dealt and split == "train" else split
+        deal = None if dealt and split == _TRAIN else split
+        layout = corpus.layout(split)
+        named = _named(corpus, split)
+        groups: list[list[tuple[pathlib.Path, ...]]]
+        make: Callable[[tuple[pathlib.Path, ...]], Source]
+        if getattr(corpus, split):
+            groups = [
+                [(path,) for path in _matches(split, pattern)]
+                for pattern in getattr(corpus, split)
+            ]
+            make = functools.partial(_single, layout, task, max_bytes)
+        else:
+            groups = _parallel_groups(corpus, split)
+            make = functools.partial(_parallel, layout)
         found += [
-            _tsv(path, deal, columns, max_bytes)
-            for path in _paths(split, getattr(corpus, split))
-        ]
-        src = _paths(f"{split}_src", getattr(corpus, f"{split}_src"))
-        tgt = _paths(f"{split}_tgt", getattr(corpus, f"{split}_tgt"))
-        if len(src) != len(tgt):
-            raise exits.Refusal(
-                exits.BAD_DATA,
-                f"--{split}_src names {len(src)} files and --{split}_tgt {len(tgt)}; "
-                "they are read in pairs",
+            dataclasses.replace(
+                make(paths),
+                name=name or " | ".join(path.name for path in paths),
+                split=deal,
+                weight=weight,
             )
-        found += [
-            _parallel(one, other, deal, max_bytes)
-            for one, other in zip(src, tgt, strict=True)
+            for (name, weight), group in zip(named, groups, strict=True)
+            for paths in group
         ]
     return found
 
 
 def survey(
     source: Source, max_bytes: int, max_reject_fraction: float
-) -> list[FileFacts]:
+) -> list[lines.FileFacts]:
     """Reads the files of a source once, before anything is written.
 
     Raises:
         exits.Refusal: If a file cannot be read, is mostly undecodable, or if the sides
             have different numbers of lines.
     """
-    facts = [_facts(path, max_bytes, max_reject_fraction) for path in source.files]
-    if len(facts) == 2 and facts[0].lines != facts[1].lines:
-        one, other = facts
-        raise exits.Refusal(
-            exits.BAD_DATA,
-            f"{one.path} has {one.lines} lines and {other.path} has {other.lines}; "
-            "line by line they must be pairs",
-        )
+    if not source.encodings:
+        return [_facts(path) for path in source.files]
+    facts = [
+        lines.survey(path, max_bytes, max_reject_fraction, encoding)
+        for path, encoding in zip(source.files, source.encodings, strict=True)
+    ]
+    for other in facts[1:]:
+        if other.lines != facts[0].lines:
+            raise exits.Refusal(
+                exits.BAD_DATA,
+                f"{facts[0].path} has {facts[0].lines} lines and {other.path} has "
+                f"{other.lines}; line by line they must be pairs",
+            )
     return facts
 
 
-def check_unchanged(facts: list[FileFacts]) -> None:
-    """Refuses files that changed since they were surveyed."""
-    for fact in facts:
-        now = fact.path.stat()
-        if (now.st_size, now.st_mtime_ns) != (fact.bytes, fact.mtime_ns):
-            raise exits.Refusal(
-                exits.BAD_DATA, f"{fact.path}: changed while it was read; build again"
+def num_rows(source: Source, facts: Sequence[lines.FileFacts]) -> int | None:
+    """Returns how many rows a source has, None where only reading it can tell."""
+    if source.reader is None or facts[0].lines is None:
+        return None
+    return max(0, facts[0].lines - source.header_lines)
+
+
+def chunks(sources: Sequence[Source], max_bytes: int) -> Iterator[Chunk]:
+    """Yields the rows of all sources, in order, a chunk at a time."""
+    index = first_row = 0
+    for number, source in enumerate(sources):
+        first_line = 1 + source.header_lines
+        # A row of several columns may be longer than a side may be.
+        longest = max_bytes * (1 if len(source.files) > 1 else _COLUMNS)
+        for texts, parsed, size in _parts(source, longest):
+            yield Chunk(
+                source=number,
+                split=source.split,
+                weight=source.weight,
+                name=source.name,
+                number=index,
+                first_row=first_row,
+                first_line=first_line,
+                size=size,
+                texts=texts,
+                longest=longest,
+                reader=source.reader,
+                parsed=parsed,
             )
+            index += 1
+            first_row += size
+            first_line += size
 
 
-def lines(path: pathlib.Path, max_bytes: int) -> Iterator[bytes]:
-    """Yields the lines of a file, `.gz` or plain, in bounded memory.
-
-    A line longer than `max_bytes` comes cut to `max_bytes + 1` bytes.
-
-    Raises:
-        exits.Refusal: If a compressed file is damaged or cut short.
-    """
-    keep = max_bytes + 1
-    begin = codecs.BOM_UTF8
-    rest = b""
-    with _open(path) as file:
-        try:
-            while block := file.read(_BLOCK_BYTES):
-                pieces = (rest + block).split(b"\n")
-                rest = pieces.pop()[:keep]
-                for piece in pieces:
-                    yield piece.removeprefix(begin).removesuffix(b"\r")[:keep]
-                    begin = b""
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise exits.Refusal(
-                exits.BAD_DATA, f"{path}: damaged or cut short ({error})"
-            ) from None
-    if rest:
-        yield rest.removeprefix(begin).removesuffix(b"\r")
+def _parts(
+    source: Source, longest: int
+) -> Iterator[tuple[tuple[bytes, ...] | None, list[rows.Row], int]]:
+    """Yields (joined lines of each file, parsed rows, number of rows)."""
+    if source.read_rows is not None:
+        parsed_rows = source.read_rows()
+        while part := list(itertools.islice(parsed_rows, _CHUNK_ROWS)):
+            yield None, part, len(part)
+        return
+    readers = [
+        itertools.islice(lines.read(path, longest, encoding), source.header_lines, None)
+        for path, encoding in zip(source.files, source.encodings, strict=True)
+    ]
+    while True:
+        parts = [list(itertools.islice(reader, _CHUNK_ROWS)) for reader in readers]
+        if not parts[0]:
+            return
+        yield tuple([b"\n".join(part) for part in parts]), [], len(parts[0])
 
 
-def _paths(flag: str, patterns: tuple[str, ...]) -> list[pathlib.Path]:
-    found = []
-    for pattern in patterns:
-        names = [pattern]
-        if glob.has_magic(pattern):
-            names = sorted(glob.glob(pattern))  # noqa: PTH207 - absolute patterns too
-        if not names:
-            raise exits.Refusal(
-                exits.MISSING_INPUT, f"--{flag}={pattern}: no file has such a name"
-            )
-        for name in names:
-            path = pathlib.Path(name)
-            if not path.is_file():
-                what = "is a directory" if path.is_dir() else "no such file"
-                raise exits.Refusal(exits.MISSING_INPUT, f"--{flag}={name}: {what}")
-            found.append(path)
-    return found
-
-
-def _open(path: pathlib.Path) -> IO[bytes] | gzip.GzipFile:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rb")
-    return path.open("rb")
-
-
-def _facts(path: pathlib.Path, max_bytes: int, max_reject_fraction: float) -> FileFacts:
+def _facts(path: pathlib.Path) -> lines.FileFacts:
     before = path.stat()
-    count = undecodable = 0
-    sample = b""
-    for line in lines(path, max_bytes):
-        count += 1
-        try:
-            line.decode()
-        except UnicodeDecodeError:
-            undecodable += len(line) <= max_bytes
-            if len(sample) < _SAMPLE_BYTES:
-                sample += line + b"\n"
-    if undecodable > max_reject_fraction * count:
-        guess = charset_normalizer.from_bytes(sample).best()
-        likely = f"; it looks like {guess.encoding}" if guess else ""
-        raise exits.Refusal(
-            exits.BAD_DATA,
-            f"{path}: {undecodable} of {count} lines are not UTF-8{likely}; convert it "
-            "(iconv -t UTF-8), or accept the loss with --max_reject_fraction",
-        )
-    return FileFacts(
-        path, before.st_size, before.st_mtime_ns, files.sha256(path), count
+    return lines.FileFacts(
+        path, before.st_size, before.st_mtime_ns, files.sha256(path), None
     )
 
 
-def _parallel(
-    src: pathlib.Path, tgt: pathlib.Path, split: str | None, max_bytes: int
+def _named(corpus: config.CorpusConfig, split: str) -> list[tuple[str, float]]:
+    """Returns name and weight for each file or glob that was given for a split."""
+    count = len(getattr(corpus, split) or getattr(corpus, f"{split}_src"))
+    if split != _TRAIN:
+        return [("", 1.0)] * count
+    names = corpus.train_names or ("",) * count
+    weights = corpus.train_weights or ("1",) * count
+    return [(name, float(weight)) for name, weight in zip(names, weights, strict=True)]
+
+
+def _matches(flag: str, pattern: str) -> list[pathlib.Path]:
+    names = [pattern]
+    if glob.has_magic(pattern):
+        names = sorted(glob.glob(pattern))  # noqa: PTH207 - absolute patterns too
+    if not names:
+        raise exits.Refusal(
+            exits.MISSING_INPUT, f"--{flag}={pattern}: no file has such a name"
+        )
+    for name in names:
+        path = pathlib.Path(name)
+        if not path.is_file():
+            what = "is a directory" if path.is_dir() else "no such file"
+            raise exits.Refusal(exits.MISSING_INPUT, f"--{flag}={name}: {what}")
+    return [pathlib.Path(name) for name in names]
+
+
+def _parallel_groups(
+    corpus: config.CorpusConfig, split: str
+) -> list[list[tuple[pathlib.Path, ...]]]:
+    """Returns, for each source file or glob given, the files that belong together."""
+    src = [
+        _matches(f"{split}_src", pattern) for pattern in getattr(corpus, f"{split}_src")
+    ]
+    tgt = [
+        path
+        for pattern in getattr(corpus, f"{split}_tgt")
+        for path in _matches(f"{split}_tgt", pattern)
+    ]
+    count = sum(map(len, src))
+    fits = len(tgt) == count if split == _TRAIN else count and len(tgt) % count == 0
+    if (count or tgt) and not fits:
+        raise exits.Refusal(
+            exits.BAD_DATA,
+            f"--{split}_src names {count} files and --{split}_tgt {len(tgt)}; "
+            "they are read in pairs",
+        )
+    numbers = itertools.count()
+    return [[(path, *tgt[next(numbers) :: count]) for path in group] for group in src]
+
+
+def _parallel(layout: config.Layout, paths: tuple[pathlib.Path, ...]) -> Source:
+    working = (lines.working_encoding(layout.encoding),) * len(paths)
+    return Source(
+        name="",
+        split=None,
+        weight=1,
+        files=paths,
+        encodings=(layout.encoding,) * len(paths),
+        reader=line_formats.Parallel(working),
+    )
+
+
+def _single(
+    layout: config.Layout, task: str, max_bytes: int, paths: tuple[pathlib.Path, ...]
 ) -> Source:
-    def rows() -> Iterator[Row]:
-        sides = zip(lines(src, max_bytes), lines(tgt, max_bytes), strict=True)
-        for number, (one, other) in enumerate(sides, start=1):
-            yield Row(number, one, (other,))
+    """Returns the source of one file, its columns resolved."""
+    (path,) = paths
+    working = lines.working_encoding(layout.encoding)
+    names = layout.columns or _DEFAULT_NAMES[task]
+    labels = task == "labels"
+    source = Source("", None, 1, paths, encodings=(layout.encoding,))
+    if layout.format == "tsv":
+        return dataclasses.replace(
+            source,
+            reader=line_formats.Tsv(_positions(path, layout), working),
+            header_lines=int(layout.header),
+        )
+    if layout.format == "jsonl":
+        reader: line_formats.LineReader = line_formats.JsonLines(names, labels, working)
+        return dataclasses.replace(source, reader=reader)
+    if layout.format == "regex":
+        reader = line_formats.Regex(layout.pattern or "", working)
+        return dataclasses.replace(source, reader=reader)
+    if layout.format == "csv":
+        columns = _positions(path, layout)
+        read = functools.partial(
+            file_formats.read_csv, path, layout, columns, max_bytes
+        )
+        return dataclasses.replace(source, read_rows=read)
+    read_other: dict[str, Callable[[], Iterator[rows.Row]]] = {
+        "tmx": functools.partial(file_formats.read_tmx, path, layout.columns),
+        "po": functools.partial(file_formats.read_po, path, layout.encoding),
+        "parquet": functools.partial(
+            file_formats.read_parquet, path, names, labels=labels
+        ),
+    }
+    return dataclasses.replace(
+        source, encodings=(), read_rows=read_other[layout.format]
+    )
 
-    return Source(f"{src.name} | {tgt.name}", split, (src, tgt), rows)
+
+def _positions(
+    path: pathlib.Path, layout: config.Layout
+) -> tuple[tuple[int, ...], ...]:
+    """Returns the positions of the columns, from 0; names are looked up in the header.
+
+    Raises:
+        exits.Refusal: If the header has no such name.
+    """
+    columns = layout.columns or ("1", "2")
+    names = _header(path, layout) if layout.header else []
+
+    def position(name: str) -> int:
+        if name in names:
+            return names.index(name)
+        if name.isdecimal() and name != "0":
+            return int(name) - 1
+        raise exits.Refusal(
+            exits.BAD_DATA,
+            f"{path}: has no column {name!r}, its first line has {names}; see "
+            "--columns and --header",
+        )
+
+    return tuple(
+        (position(column),)
+        if column in names
+        else tuple(position(name) for name in column.split("+"))
+        for column in columns
+    )
 
 
-def _tsv(
-    path: pathlib.Path, split: str | None, columns: tuple[int, ...], max_bytes: int
-) -> Source:
-    src, tgt = columns
-    needed = max(columns) + 1
-
-    def rows() -> Iterator[Row]:
-        for number, line in enumerate(lines(path, 2 * max_bytes), start=1):
-            fields = line.split(b"\t")
-            if len(fields) < needed:
-                yield Row(number, line, ())
-            else:
-                yield Row(number, fields[src], (fields[tgt],))
-
-    return Source(path.name, split, (path,), rows)
+def _header(path: pathlib.Path, layout: config.Layout) -> list[str]:
+    working = lines.working_encoding(layout.encoding)
+    for line in lines.read(path, 1 << 16, layout.encoding):
+        text = line.decode(working, errors="replace")
+        if layout.format == "tsv":
+            return text.split("\t")
+        return next(csv.reader([text], delimiter=layout.delimiter), [])
+    return []
 
 
 def _built_in(name: str) -> list[Source]:
-    if name == "cmudict":
-        path = pronunciations.data_file()
-        groups = list(pronunciations.read(path).items())
-        file: tuple[pathlib.Path, ...] = (path,)
-    else:
-        groups = [(src, [tgt]) for src, tgt in number_words.pairs(_NUM_NUMBERS)]
-        file = ()
-    by_hash = sorted(
-        groups, key=lambda group: hashlib.sha256(group[0].encode()).digest()
-    )
-    num_test, num_valid = _HELD_OUT[name]
-    parts = {
-        "test": by_hash[:num_test],
-        "valid": by_hash[num_test : num_test + num_valid],
-        "train": by_hash[num_test + num_valid :],
-    }
-
-    def reader(split: str) -> Callable[[], Iterator[Row]]:
-        def rows() -> Iterator[Row]:
-            entries = [
-                (word.encode(), tuple(variant.encode() for variant in variants))
-                for word, variants in parts[split]
-            ]
-            if split == "train":  # a pair for each variant to learn from
-                entries = [(src, (one,)) for src, many in entries for one in many]
-            for number, (src, references) in enumerate(entries, start=1):
-                yield Row(number, src, references)
-
-        return rows
-
     return [
         Source(
-            f"{name} {split}", split, file if split == "train" else (), reader(split)
+            name=f"{name} {split}",
+            split=split,
+            weight=1,
+            files=built_in.files(name) if split == _TRAIN else (),
+            read_rows=functools.partial(_iterate, name, split),
         )
         for split in ("train", "valid", "test")
     ]
+
+
+def _iterate(name: str, split: str) -> Iterator[rows.Row]:
+    yield from built_in.read(name, split)

@@ -12,9 +12,6 @@ from sentencepiece import sentencepiece_model_pb2
 from pipeline import exits, vocabulary
 from preprocessing import config, normalization
 
-# Part of the result: sums over threads are added in another order with another number.
-_NUM_THREADS = 16
-
 
 def learn(
     texts: Iterable[str], subwords: config.SubwordConfig, side: str, max_bytes: int
@@ -45,7 +42,9 @@ def learn(
         "unk_id": vocabulary.UNK_ID,
         "hard_vocab_limit": False,
         "max_sentence_length": max_bytes + 1,
-        "num_threads": _NUM_THREADS,
+        "byte_fallback": subwords.byte_fallback,
+        "user_defined_symbols": list(subwords.user_defined_symbols),
+        "num_threads": subwords.spm_threads,
         "minloglevel": 1,
     }
     try:
@@ -88,12 +87,16 @@ class _Remembering:
 def _normalization_options(
     subwords: config.SubwordConfig, folder: pathlib.Path
 ) -> dict[str, str]:
-    if not subwords.lowercase:
+    if subwords.normalize_rules:
+        return {"normalization_rule_tsv": subwords.normalize_rules}
+    if not subwords.extra_rules:
         rule = "identity" if subwords.normalize == "none" else subwords.normalize
         return {"normalization_rule_name": rule}
-    rules = folder / "rules.tsv"
-    rules.write_text(normalization.lowercase_rules(subwords.normalize), "utf-8")
-    return {"normalization_rule_tsv": str(rules)}
+    path = folder / "rules.tsv"
+    path.write_text(
+        normalization.rules(subwords.normalize, subwords.extra_rules), "utf-8"
+    )
+    return {"normalization_rule_tsv": str(path)}
 
 
 def _without_paths(model: bytes) -> bytes:

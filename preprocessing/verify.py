@@ -13,6 +13,8 @@ import functools
 import gzip
 import pathlib
 import sys
+import zlib
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -38,29 +40,82 @@ class VerifyConfig:
     data_dir: str = knobs.knob(
         help_text="The data directory, from preprocessing.build."
     )
+    sample: int = knobs.knob(0, "Pairs of each split to show, decoded.")
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a number of pairs that cannot be."""
+        if self.sample < 0:
+            raise ValueError(f"--sample must be at least 0, got {self.sample}")
 
 
 def main(asked: VerifyConfig) -> None:
     """Verifies everything; the first thing that is wrong ends it."""
     data_dir = pathlib.Path(asked.data_dir)
     facts = manifest.read(data_dir)
-    entries = (facts.src_vocabulary, facts.tgt_vocabulary)
-    vocabularies = vocabulary.load(data_dir, entries)
+    src, tgt = _vocabularies(facts, data_dir)
     _check_rejects(facts, data_dir)
     with_records = [name for name, split in facts.splits.items() if split.num_records]
     for name in with_records:
         manifest.check_files(facts, data_dir, name)
     runtime.start()
-    total = sum(split.num_records for split in facts.splits.values())
+    total = sum(
+        shard.records for split in facts.splits.values() for shard in split.all_shards
+    )
     with progress.Progress("verifying", unit="records", total=total) as bar:
         for name in with_records:
             split = facts.split(name)
-            for shard in split.shards:
-                _check_shard(data_dir / shard.name, shard, vocabularies)
+            for shard in split.all_shards:
+                sizes = (src.size, tgt.size if tgt else 0)
+                _check_shard(
+                    data_dir / shard.name, shard, sizes, len(facts.label_names)
+                )
                 bar.update(shard.records)
             _check_histogram(data_dir, name, split)
-    shards = sum(len(split.shards) for split in facts.splits.values())
+    shards = sum(len(split.all_shards) for split in facts.splits.values())
+    for name in with_records:
+        for line in _sample(facts, data_dir, name, asked.sample, (src, tgt)):
+            print(line)
     print(f"{data_dir}: {total:,} records in {shards} shards are as the manifest says")
+
+
+def _vocabularies(
+    facts: manifest.Manifest, data_dir: pathlib.Path
+) -> tuple[vocabulary.Vocabulary, vocabulary.Vocabulary | None]:
+    """Returns those of source and target, none where the target is a label."""
+    entries = [facts.src_vocabulary]
+    if facts.tgt_vocabulary is not None:
+        entries.append(facts.tgt_vocabulary)
+    try:
+        vocabulary.check_files(data_dir, entries)
+        loaded = [vocabulary.Vocabulary(data_dir / entry.filename) for entry in entries]
+    except exits.Refusal as refusal:  # here it is damage, whatever it is elsewhere
+        raise exits.Refusal(exits.BAD_DATA, str(refusal)) from None
+    return loaded[0], loaded[1] if len(loaded) > 1 else None
+
+
+def _sample(
+    facts: manifest.Manifest,
+    data_dir: pathlib.Path,
+    name: str,
+    count: int,
+    vocabularies: tuple[vocabulary.Vocabulary, vocabulary.Vocabulary | None],
+) -> Iterator[str]:
+    """Yields the first pairs of a split as their ids say them, a line each."""
+    src, tgt = vocabularies
+    path = facts.shard_paths(data_dir, name)[0]
+    shown = 0
+    for src_ids, tgt_ids, _ in records.read_ids(path, _BATCH_RECORDS):
+        texts = src.decode(src_ids[: count - shown].to_list())
+        if tgt is None:
+            ids = records.read_label_ids(path)[shown : shown + len(texts)]
+            others = [facts.label_names[index] for index in ids]
+        else:
+            others = tgt.decode(tgt_ids[: count - shown].to_list())
+        for text, other in zip(texts, others, strict=True):
+            yield f"{name}\t{text}\t{other}"
+        shown += len(texts)
+        if shown >= count:
+            return
 
 
 def _check_rejects(facts: manifest.Manifest, data_dir: pathlib.Path) -> None:
@@ -68,18 +123,21 @@ def _check_rejects(facts: manifest.Manifest, data_dir: pathlib.Path) -> None:
     told: collections.Counter[str] = collections.Counter()
     for name, split in facts.splits.items():
         told.update(split.rejects)
-        written = split.num_records + sum(split.rejects.values())
-        if written != split.pairs_read:
-            raise _wrong(
-                data_dir / manifest.FILENAME,
-                f"{name}: {split.pairs_read} pairs read, but {written} accounted for",
-            )
+        for shards in split.segmentations:
+            written = sum(shard.records for shard in shards) - split.repeats
+            accounted = written + sum(split.rejects.values())
+            if accounted != split.pairs_read:
+                raise _wrong(
+                    data_dir / manifest.FILENAME,
+                    f"{name}: {split.pairs_read} pairs read, but {accounted} accounted "
+                    "for",
+                )
     path = data_dir / "rejects.tsv.gz"
     if not path.is_file():
         raise _wrong(path, "is missing")
     try:
         lines = gzip.decompress(path.read_bytes()).split(b"\n")[1:-1]
-    except (EOFError, gzip.BadGzipFile) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise _wrong(path, f"damaged ({error})") from None
     found = collections.Counter(line.split(b"\t")[2].decode() for line in lines)
     if found != told:
@@ -87,9 +145,9 @@ def _check_rejects(facts: manifest.Manifest, data_dir: pathlib.Path) -> None:
 
 
 def _check_shard(
-    path: pathlib.Path, shard: manifest.Shard, vocabularies: vocabulary.Vocabularies
+    path: pathlib.Path, shard: manifest.Shard, sizes: tuple[int, int], num_labels: int
 ) -> None:
-    """Reads a shard: frames, hash, lengths, ids."""
+    """Reads a shard: frames, hash, lengths, ids, labels."""
     if damage := records.locate_damage(path):
         raise _wrong(path, damage)
     if files.sha256(path) != shard.sha256:
@@ -103,8 +161,8 @@ def _check_shard(
         rows = wanted[first : first + len(lengths)]
         differs = (lengths != rows).any(axis=1)
         for ids, size, column in (
-            (src, vocabularies.src.size, 0),
-            (tgt, vocabularies.tgt.size, 1),
+            (src, sizes[0], 0),
+            (tgt, sizes[1], 1),
         ):
             values, row_of = ids.flat_values.numpy(), ids.value_rowids().numpy()
             outside = (values < vocabulary.UNK_ID) | (values >= size)
@@ -120,13 +178,19 @@ def _check_shard(
         first += len(lengths)
     if first != shard.records:
         raise _wrong(path, f"{first} records, the manifest says {shard.records}")
+    if num_labels:
+        ids = records.read_label_ids(path)
+        outside = (ids < 0) | (ids >= num_labels)
+        if outside.any():
+            record = int(np.argmax(outside))
+            raise _wrong(path, f"record {record}: label {ids[record]}, which is none")
 
 
 def _check_histogram(data_dir: pathlib.Path, name: str, split: manifest.Split) -> None:
     lengths = np.concatenate(
         [
             records.read_lengths(data_dir / shard.name, shard.records)
-            for shard in split.shards
+            for shard in split.all_shards
         ]
     )
     values, counts = np.unique(lengths, axis=0, return_counts=True)
@@ -138,7 +202,8 @@ def _check_histogram(data_dir: pathlib.Path, name: str, split: manifest.Split) -
 
 def _wrong(path: pathlib.Path, what: str) -> exits.Refusal:
     return exits.Refusal(
-        exits.BAD_DATA, f"{path}: {what}; build the data directory again"
+        exits.BAD_DATA,
+        f"{path}: {what}; build the data directory again, with --overwrite",
     )
 
 

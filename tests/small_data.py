@@ -37,6 +37,7 @@ def make(
                 valid=(str(folder / "valid.tsv"),),
                 test=(str(folder / "test.tsv"),),
             ),
+            task=preprocessing_config.TaskConfig(),
             subwords=preprocessing_config.SubwordConfig(
                 vocab_size=100, shared_vocab=True
             ),

@@ -1,6 +1,9 @@
 """preprocessing.build as a program: the same bytes always, and whole or not at all."""
 
+import contextlib
+import gzip
 import hashlib
+import json
 import pathlib
 import random
 import signal
@@ -10,7 +13,7 @@ import time
 
 import pytest
 
-from pipeline import manifest
+from pipeline import manifest, records, vocabulary
 from tests import programs, small_data
 
 BUILD = "preprocessing.build"
@@ -51,6 +54,15 @@ def built(corpus) -> pathlib.Path:
     return target
 
 
+@pytest.fixture(scope="module")
+def build_secs(corpus, tmp_path_factory) -> float:
+    """How long a build takes, so that it can be killed in the middle."""
+    begin = time.monotonic()
+    target = tmp_path_factory.mktemp("timed") / "data"
+    programs.succeed(BUILD, *_flags(corpus, target, "--num_workers=1"))
+    return time.monotonic() - begin
+
+
 def test_workers_hash_seed_locale_and_time_zone_do_not_change_a_byte(
     corpus, built, tmp_path
 ):
@@ -70,17 +82,18 @@ def test_the_numbers_add_up(built):
     assert facts.sources[0]["files"][0]["lines"] == 9003
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(10))
 def test_killed_at_any_moment_it_leaves_no_target_and_the_next_run_the_same_bytes(
-    corpus, built, tmp_path, seed
+    corpus, built, build_secs, tmp_path, seed
 ):
     """FAULTS 1."""
     target = tmp_path / "data"
-    flags = _flags(corpus, target, "--num_workers=1")
-    moment = time.monotonic() + random.Random(seed).uniform(0.3, 1.2)
+    flags = _flags(corpus, target, f"--num_workers={1 + seed % 2}")
+    moment = time.monotonic() + random.Random(seed).uniform(0.1, 1) * build_secs
     programs.stop_when(
         BUILD, *flags, ready=lambda: time.monotonic() > moment, number=signal.SIGKILL
     )
+    assert not target.exists() or _digest(target) == _digest(built)
     programs.succeed(BUILD, *flags)
     assert _digest(target) == _digest(built)
     assert not list(tmp_path.glob("data.tmp-*"))
@@ -110,6 +123,17 @@ def test_a_finished_directory_is_left_alone_or_refused_or_replaced(
     again = programs.run(BUILD, *_flags(corpus, target, "--num_workers=1"))
     assert again.returncode == 0
     assert "is up to date" in again.stderr
+    shard = next(target.glob("train-*.tfrecord"))
+    whole = shard.read_bytes()
+    for damage in (whole[:-1], None):  # what is damaged is not up to date
+        shard.unlink()
+        if damage:
+            shard.write_bytes(damage)
+        damaged = programs.run(BUILD, *_flags(corpus, target))
+        assert damaged.returncode == 65
+        assert "--overwrite" in damaged.stderr
+        shard.write_bytes(whole)
+    before = {path.name: path.stat().st_mtime_ns for path in target.iterdir()}
     other = programs.run(BUILD, *_flags(corpus, target, "--lowercase", "--seed=5"))
     assert other.returncode == 78
     assert "lowercase: False there, True asked; seed: 1 there, 5 asked" in other.stderr
@@ -185,3 +209,137 @@ def test_a_full_disk_is_exit_code_74_and_leaves_nothing(corpus, tmp_path):
     )
     assert done.returncode == 74, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["data.lock"]
+
+
+def test_workers_end_with_the_process_that_started_them(corpus, tmp_path):
+    """Killed with -9, a build leaves no process and no lock behind."""
+    flags = _flags(corpus, tmp_path / "data", "--num_workers=2")
+    marker = str(tmp_path / "data")
+    programs.stop_when(
+        BUILD,
+        *flags,
+        ready=lambda: len(_processes(marker)) >= 3,
+        number=signal.SIGKILL,
+    )
+    deadline = time.monotonic() + 10
+    while _processes(marker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert _processes(marker) == []
+
+
+def _processes(marker: str) -> list[int]:
+    """Returns the processes that have a text in their command line."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended
+            if marker in path.read_text():
+                found.append(int(path.parent.name))
+    return found
+
+
+def test_raw_text_at_translate_has_the_ids_of_the_shards(tmp_path):
+    """One normalisation, kept in the model: whatever options it was made with."""
+    raw = [
+        "&Eacute;T&Eacute;\u200b \u201cChaud\u201d",
+        "Une  stra\u00dfe \ufb01n\u2026",
+    ]
+    (tmp_path / "pairs.tsv").write_text(
+        "".join(f"{text}\t{text}\n" for text in raw * 9)
+    )
+    programs.succeed(
+        BUILD,
+        f"--data_dir={tmp_path / 'data'}",
+        f"--train={tmp_path / 'pairs.tsv'}",
+        "--vocab_size=100",
+        "--num_shards=1",
+        *("--lowercase", "--unescape_html", "--remove_zero_width"),
+        "--plain_punctuation",
+    )
+    facts = manifest.read(tmp_path / "data")
+    models = vocabulary.load(tmp_path / "data", facts.pair_vocabularies())
+    (path,) = facts.shard_paths(tmp_path / "data", "train")
+    ((src, tgt, _),) = records.read_ids(path, 100)
+    assert src.to_list() == models.src.encode(raw * 9)
+    assert tgt.to_list() == models.tgt.encode(raw * 9)
+    assert models.src.decode(src[:2].to_list()) == [
+        'été "chaud"',
+        "une straße fin...",
+    ]
+
+
+def test_several_formats_named_corpora_and_their_accounts(tmp_path):
+    rows = small_data.pairs(300)
+    (tmp_path / "a.csv").write_text(
+        "n,en,de\n" + "".join(f'1,"{a}",{b}\n' for a, b in rows[:200])
+    )
+    (tmp_path / "b.csv").write_text("n,en,de\n" + "1,ba,ab\n" * 50)
+    lines = [json.dumps({"t": {"en": a, "de": [b, b]}}) for a, b in rows[200:]]
+    (tmp_path / "valid.jsonl").write_text("\n".join([*lines, '{"t": 1}']) + "\n")
+    out = programs.succeed(
+        BUILD,
+        f"--data_dir={tmp_path / 'data'}",
+        f"--train={tmp_path / 'a.csv'},{tmp_path / 'b.csv'}",
+        "--train_names=news,web",
+        "--train_weights=2,1",
+        "--format=csv",
+        "--columns=en,de",
+        f"--valid={tmp_path / 'valid.jsonl'}",
+        "--valid_format=jsonl",
+        "--valid_columns=t.en,t.de",
+        "--vocab_size=100",
+        "--dedup",
+        "--max_reject_fraction=0.1",
+    )
+    facts = manifest.read(tmp_path / "data")
+    train = facts.splits["train"]
+    assert (train.pairs_read, train.repeats) == (250, 200)
+    assert train.rejects == {"duplicate": 49}
+    assert train.num_records == 401
+    assert facts.splits["valid"].rejects == {"columns": 1}
+    news, web, valid = facts.sources
+    assert (news["name"], news["weight"], news["rows"]) == ("news", 2.0, 200)
+    assert (web["pairs_kept"], web["rejects"]) == (1, {"duplicate": 49})
+    assert (valid["rows"], valid["pairs_kept"]) == (101, 100)
+    assert "duplicate 49" in out
+    assert "200 training records are repeats" in out
+    rejects = gzip.decompress((tmp_path / "data" / "rejects.tsv.gz").read_bytes())
+    assert rejects.decode().split("\n")[1] == "web\t3\tduplicate\tba\tab"
+    programs.succeed("preprocessing.verify", f"--data_dir={tmp_path / 'data'}")
+
+
+def test_labels_get_ids_and_an_unseen_one_is_named(tmp_path):
+    (tmp_path / "train.tsv").write_text("a fine film\tpos\nbad film\tneg\n" * 20)
+    (tmp_path / "test.tsv").write_text("fine\tpos\nodd\tmeh\n")
+    flags = [
+        f"--data_dir={tmp_path / 'data'}",
+        f"--train={tmp_path / 'train.tsv'}",
+        f"--test={tmp_path / 'test.tsv'}",
+        "--task=labels",
+        "--vocab_size=50",
+    ]
+    done = programs.run(BUILD, *flags)
+    assert done.returncode == 65
+    assert "test.tsv, line 2 (test): 'meh' is none of the 2 labels" in done.stderr
+    (tmp_path / "test.tsv").write_text("fine\tpos\n")
+    assert "2 labels: neg, pos" in programs.succeed(BUILD, *flags)
+    shown = programs.succeed(
+        "preprocessing.verify", f"--data_dir={tmp_path / 'data'}", "--sample=1"
+    )
+    assert "test\tfine\tpos" in shown.split("\n")
+    refused = programs.run(
+        "trainers.seq2seq",
+        f"--data_dir={tmp_path / 'data'}",
+        f"--workdir={tmp_path / 'work'}",
+    )
+    assert refused.returncode == 65
+    assert "texts with labels" in refused.stderr
+
+
+def test_a_file_that_is_not_laid_out_as_said_is_refused(tmp_path):
+    (tmp_path / "pairs.tsv").write_text("ba\tab\n" * 90 + "ba ab\n" * 10)
+    done = programs.run(
+        BUILD, f"--data_dir={tmp_path / 'data'}", f"--train={tmp_path / 'pairs.tsv'}"
+    )
+    assert done.returncode == 65
+    assert "pairs.tsv: 10 of 100 rows cannot be read" in done.stderr
+    assert not (tmp_path / "data").exists()

@@ -1,18 +1,18 @@
 import pytest
 
-from preprocessing import cleaning, config, corpora
+from preprocessing import cleaning, config, rows
 
 BOUNDS = config.CleaningConfig(max_length=10, max_bytes=20, max_ratio=3)
 
 
-def _row(src: bytes, *references: bytes) -> corpora.Row:
-    return corpora.Row(1, src, references)
+def _row(src: bytes, *references: bytes, problem: str = "") -> rows.Row:
+    return rows.Row(1, src, references, problem)
 
 
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        (_row(b"a"), "columns"),
+        (_row(b"a", problem="columns"), "columns"),
         (_row(b"\xff", b"x"), "encoding"),
         (_row(b"a", b"x", b"\xc3"), "encoding"),
         (_row(b"a" * 21, b"x"), "too_long"),
@@ -35,7 +35,8 @@ def test_valid_and_test_keep_what_can_be_decoded(row):
 
 
 @pytest.mark.parametrize(
-    "row", [_row(b"\xff", b"x"), _row(b"a" * 21, b"x"), _row(b"a")]
+    "row",
+    [_row(b"\xff", b"x"), _row(b"a" * 21, b"x"), _row(b"a", problem="format")],
 )
 def test_valid_and_test_leave_out_what_cannot_be_recorded(row):
     assert isinstance(cleaning.clean_text(row, BOUNDS, keep=True), str)
@@ -65,3 +66,33 @@ def test_lengths_in_tokens_are_bounded(num_src, num_tgt, reason):
 
 def test_without_a_ratio_any_ratio_is_kept():
     assert cleaning.check_lengths(1, 200, config.CleaningConfig()) is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "src", "tgt", "reason"),
+    [
+        ({"control": "keep"}, "a\x0bb", "x", ""),
+        ({"drop_identical": True}, " same ", "same", "identical"),
+        ({"drop_identical": True}, "same", "other", ""),
+        ({"src_script": "Latin"}, "Москва", "Moscow", "script"),
+        ({"src_script": "Cyrillic"}, "Москва 5!", "Moscow", ""),
+        ({"tgt_script": "Han"}, "Tokyo", "東京 2020", ""),
+        ({"tgt_script": "Han"}, "Tokyo", "Tokyo", "script"),
+        ({"tgt_script": "Latin", "min_script_share": 0.9}, "a", "abcd я", "script"),
+        ({"tgt_script": "Latin"}, "a", "42", ""),
+    ],
+)
+def test_each_optional_step_has_its_reason(settings, src, tgt, reason):
+    assert cleaning.check_text(src, tgt, config.CleaningConfig(**settings)) == reason
+
+
+def test_overlong_pairs_are_kept_to_be_cut_where_that_is_asked():
+    """FAULTS 21."""
+    bounds = config.CleaningConfig(max_length=10, overlong="truncate")
+    assert cleaning.check_lengths(50, 9, bounds) is None
+
+
+def test_a_shortest_length_can_be_asked_for():
+    bounds = config.CleaningConfig(min_length=3)
+    assert cleaning.check_lengths(3, 2, bounds) == "too_short"
+    assert cleaning.check_lengths(3, 3, bounds) is None

@@ -18,6 +18,16 @@ from preprocessing import config
         ({"train": ("a",), "columns": ("1",)}, "--columns=1"),
         ({"train": ("a",), "columns": ("0", "1")}, "--columns=0,1"),
         ({"train": ("a",), "max_reject_fraction": 2.0}, "--max_reject_fraction"),
+        ({"train": ("a",), "format": "tmx"}, "--format=tmx needs languages"),
+        ({"train": ("a",), "format": "regex"}, "needs --pattern"),
+        ({"train": ("a",), "format": "regex", "pattern": "("}, "--pattern="),
+        ({"train": ("a",), "format": "regex", "pattern": "(?P<src>.*)"}, "named src"),
+        ({"train": ("a",), "encoding": "klingon"}, "--encoding=klingon"),
+        ({"train": ("a",), "test_encoding": "klingon"}, "--test_encoding=klingon"),
+        ({"train": ("a",), "delimiter": "::"}, "--delimiter=::"),
+        ({"train": ("a", "b"), "train_names": ("x",)}, "--train_names has 1 entries"),
+        ({"train": ("a",), "train_weights": ("none",)}, "--train_weights=none"),
+        ({"train": ("a",), "train_weights": ("0",)}, "--train_weights=0"),
     ],
 )
 def test_a_corpus_that_is_not_clear_is_refused(given, message):
@@ -33,6 +43,14 @@ def test_a_corpus_that_is_not_clear_is_refused(given, message):
         ({"character_coverage": 0.1}, "--character_coverage"),
         ({"shared_vocab": True, "src_vocab_size": 100}, "--src_vocab_size needs sep"),
         ({"spm_model": "a", "tgt_model_type": "bpe"}, "--tgt_model_type needs sep"),
+        ({"spm_model": "a", "lowercase": True}, "--spm_model and --lowercase excl"),
+        ({"spm_model": "a", "vocab_size": 100}, "--spm_model and --vocab_size excl"),
+        ({"normalize_rules": "a", "lowercase": True}, "--normalize_rules and --lower"),
+        ({"normalize": "nfkc_cf", "lowercase": True}, "--lowercase and --normalize"),
+        ({"subword_samples": 2, "model_type": "char"}, "--subword_samples=2: char"),
+        ({"sampling_alpha": 0.0}, "--sampling_alpha"),
+        ({"spm_threads": 0}, "--spm_threads"),
+        ({"spm_sample": -1}, "--spm_sample"),
     ],
 )
 def test_a_vocabulary_that_cannot_be_is_refused(given, message):
@@ -41,7 +59,15 @@ def test_a_vocabulary_that_cannot_be_is_refused(given, message):
 
 
 @pytest.mark.parametrize(
-    "given", [{"max_length": 1}, {"max_bytes": 70_000}, {"max_ratio": 0.5}]
+    "given",
+    [
+        {"max_length": 1},
+        {"max_bytes": 70_000},
+        {"max_ratio": 0.5},
+        {"min_length": 256},
+        {"src_script": "Elvish"},
+        {"min_script_share": 0.0},
+    ],
 )
 def test_bounds_that_keep_nothing_are_refused(given):
     with pytest.raises(ValueError, match=f"--{next(iter(given))}"):
@@ -55,3 +81,53 @@ def test_a_side_takes_the_common_setting_unless_it_has_its_own():
     assert (settings.size("src"), settings.size("tgt")) == (100, 50)
     assert (settings.type("src"), settings.type("tgt")) == ("char", "bpe")
     assert config.SubwordConfig().type("src") == "unigram"
+
+
+def test_a_split_takes_the_common_layout_unless_it_has_its_own():
+    corpus = config.CorpusConfig(
+        train=("a",),
+        columns=("text", "label"),
+        test_columns=("3", "1"),
+        encoding="cp1252",
+    )
+    train, test = corpus.layout("train"), corpus.layout("test")
+    assert (train.columns, train.header, train.encoding) == (
+        ("text", "label"),
+        True,
+        "cp1252",
+    )
+    assert (test.columns, test.header, test.encoding) == (("3", "1"), False, "cp1252")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"label_names": ("a",)}, "--label_names needs --task=labels"),
+        ({"task": "labels", "soft_labels": True}, "--soft_labels needs --label_names"),
+        ({"task": "labels", "label_names": ("a", "a")}, "a name is there twice"),
+    ],
+)
+def test_labels_that_cannot_be_are_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        config.TaskConfig(**given)
+
+
+@pytest.mark.parametrize(
+    ("group", "given"),
+    [
+        ("subwords", config.SubwordConfig(shared_vocab=True)),
+        ("subwords", config.SubwordConfig(tgt_vocab_size=100)),
+        ("cleaning", config.CleaningConfig(max_ratio=2)),
+        ("corpus", config.CorpusConfig(corpus="numbers")),
+    ],
+)
+def test_labels_have_no_target_text(group, given):
+    groups = {
+        "output": config.OutputConfig(data_dir="a"),
+        "corpus": config.CorpusConfig(train=("a",)),
+        "task": config.TaskConfig(task="labels"),
+        "subwords": config.SubwordConfig(),
+        "cleaning": config.CleaningConfig(),
+    }
+    with pytest.raises(ValueError, match="pairs, not labels|labels have no text"):
+        config.BuildConfig(**{**groups, group: given})

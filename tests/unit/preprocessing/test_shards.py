@@ -1,3 +1,5 @@
+import dataclasses
+import functools
 import gzip
 import hashlib
 
@@ -7,8 +9,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import manifest, records
-from preprocessing import config, corpora, shards
+from pipeline import exits, manifest, records, vocabulary
+from preprocessing import config, corpora, encoder, rows, shards, splitting
 from tests import small_data
 
 
@@ -16,24 +18,43 @@ def _config(**corpus) -> config.BuildConfig:
     return config.BuildConfig(
         output=config.OutputConfig(data_dir="unused"),
         corpus=config.CorpusConfig(**({"train": ("unused",)} | corpus)),
+        task=config.TaskConfig(),
         subwords=config.SubwordConfig(),
         cleaning=config.CleaningConfig(max_bytes=60),
     )
 
 
-def _write(tmp_path, data_dir, rows, build, num_shards=3):
+def _write(tmp_path, data_dir, given, build, *, num_shards=3, weight=1.0, marks=None):
     """Encodes rows with the small vocabulary, writes them, and returns the splits."""
-    folder = tmp_path / hashlib.sha256(repr(rows).encode()).hexdigest()[:12]
-    folder.mkdir(exist_ok=True)
+    folder = tmp_path / hashlib.sha256(repr(given).encode()).hexdigest()[:12]
+    folder.mkdir(parents=True, exist_ok=True)
     model = data_dir / "shared.model"
-    encoder = shards.Encoder(model, model, build)
+    counts = {"train": num_shards, "valid": 1, "test": 1}
+    labels = build.task.label_names
+    encode = encoder.make(
+        encoder.Recipe(
+            model, None if labels else model, labels, tuple(counts.items()), build
+        )
+    )
     split = None if build.corpus.test_fraction else "train"
-    source = corpora.Source("made up", split, (), lambda: iter(rows))
-    writer = shards.Writer(folder, {"train": num_shards, "valid": 1, "test": 1})
-    for chunk in shards.chunks([source]):
-        for outcome in encoder.encode(chunk):
-            writer.add(outcome)
-    return folder, writer.close()
+    source = corpora.Source(
+        "made up", split, weight, (), read_rows=functools.partial(iter, given)
+    )
+    segmentations = max(1, build.subwords.subword_samples)
+    writer = shards.Writer(folder, counts, segmentations, 1)
+    try:
+        for chunk in corpora.chunks([source], 1000):
+            writer.add(encode(encoder.Work(chunk, marks)))
+        return folder, writer.close()
+    finally:
+        writer.abandon()
+
+
+def _rows(count: int) -> list[rows.Row]:
+    return [
+        rows.Row(number, src.encode(), (tgt.encode(),))
+        for number, (src, tgt) in enumerate(small_data.pairs(count), start=1)
+    ]
 
 
 @settings(max_examples=40, deadline=None)
@@ -42,24 +63,20 @@ def test_whatever_the_bytes_every_line_is_written_or_rejected(
     tmp_path_factory, data_dir, pairs
 ):
     """P3."""
-    rows = [corpora.Row(n, src, (tgt,)) for n, (src, tgt) in enumerate(pairs, 1)]
-    folder, splits = _write(tmp_path_factory.mktemp("any"), data_dir, rows, _config())
+    found = [rows.Row(n, src, (tgt,)) for n, (src, tgt) in enumerate(pairs, 1)]
+    folder, splits = _write(tmp_path_factory.mktemp("any"), data_dir, found, _config())
     train = splits["train"]
     rejected = gzip.decompress((folder / "rejects.tsv.gz").read_bytes())
     reject_lines = rejected.decode().split("\n")[1:-1]
-    assert train.pairs_read == len(rows)
-    assert train.num_records + sum(train.rejects.values()) == len(rows)
+    assert train.pairs_read == len(found)
+    assert train.num_records + sum(train.rejects.values()) == len(found)
     assert len(reject_lines) == sum(train.rejects.values())
     read = list(tf.data.TFRecordDataset([str(p) for p in folder.glob("*.tfrecord")]))
     assert len(read) == train.num_records
 
 
 def test_records_are_dealt_to_shards_in_turn(tmp_path, data_dir):
-    pairs = small_data.pairs(8)
-    rows = [
-        corpora.Row(n, a.encode(), (b.encode(),)) for n, (a, b) in enumerate(pairs, 1)
-    ]
-    folder, splits = _write(tmp_path, data_dir, rows, _config())
+    folder, splits = _write(tmp_path, data_dir, _rows(8), _config())
     assert [shard.records for shard in splits["train"].shards] == [3, 3, 2]
     assert [shard.name for shard in splits["train"].shards] == [
         f"train-0000{index}-of-00003.tfrecord" for index in range(3)
@@ -72,8 +89,8 @@ def test_records_are_dealt_to_shards_in_turn(tmp_path, data_dir):
 
 
 def test_shards_without_a_record_are_not_there(tmp_path, data_dir):
-    rows = [corpora.Row(1, b"ba du", (b"ab",))]
-    folder, splits = _write(tmp_path, data_dir, rows, _config())
+    found = [rows.Row(1, b"ba du", (b"ab",))]
+    folder, splits = _write(tmp_path, data_dir, found, _config())
     assert [shard.name for shard in splits["train"].shards] == [
         "train-00000-of-00001.tfrecord"
     ]
@@ -82,9 +99,9 @@ def test_shards_without_a_record_are_not_there(tmp_path, data_dir):
 
 
 def test_only_valid_and_test_keep_their_text(tmp_path, data_dir):
-    rows = [corpora.Row(n, b"ba %d" % n, (b"ab",)) for n in range(200)]
+    found = [rows.Row(n, b"ba %d" % n, (b"ab",)) for n in range(200)]
     build = _config(test_fraction=0.5)
-    folder, splits = _write(tmp_path, data_dir, rows, build)
+    folder, splits = _write(tmp_path, data_dir, found, build)
     texts = records.read_texts([folder / splits["test"].shards[0].name])
     assert 60 < len(texts) < 140
     assert {src for src, _ in texts} <= {f"ba {n}" for n in range(200)}
@@ -94,11 +111,15 @@ def test_only_valid_and_test_keep_their_text(tmp_path, data_dir):
         assert "src_text" not in feature
 
 
+def _chunk(weight: float = 1.0) -> corpora.Chunk:
+    return corpora.Chunk(0, None, weight, "made up", 0, 0, 1, 0, None, 0, None, [])
+
+
 @pytest.mark.parametrize("split_by", ["source", "line"])
 def test_a_split_by_hash_is_about_as_large_as_asked(split_by):
     build = _config(valid_fraction=0.1, test_fraction=0.2, split_by=split_by)
     drawn = [
-        shards.split_of(None, corpora.Row(n, b"%d" % n, (b"",)), build)
+        splitting.split_of(_chunk(), rows.Row(n, b"%d" % n, (b"",)), build)
         for n in range(5000)
     ]
     assert drawn.count("valid") == pytest.approx(500, abs=80)
@@ -108,15 +129,13 @@ def test_a_split_by_hash_is_about_as_large_as_asked(split_by):
 def test_pairs_with_one_source_are_in_one_split_unless_drawn_by_line():
     by_source = _config(test_fraction=0.5)
     by_line = _config(test_fraction=0.5, split_by="line")
-    rows = [corpora.Row(n, b"same", (b"",)) for n in range(50)]
-    assert len({shards.split_of(None, row, by_source) for row in rows}) == 1
-    assert len({shards.split_of(None, row, by_line) for row in rows}) == 2
+    found = [rows.Row(n, b"same", (b"",)) for n in range(50)]
+    assert len({splitting.split_of(_chunk(), row, by_source) for row in found}) == 1
+    assert len({splitting.split_of(_chunk(), row, by_line) for row in found}) == 2
 
 
 def test_the_histogram_counts_every_record(tmp_path, data_dir):
-    pairs = small_data.pairs(50)
-    rows = [corpora.Row(n, a.encode(), (b.encode(),)) for n, (a, b) in enumerate(pairs)]
-    folder, splits = _write(tmp_path, data_dir, rows, _config())
+    folder, splits = _write(tmp_path, data_dir, _rows(50), _config())
     lengths = np.concatenate(
         [
             records.read_lengths(folder / shard.name, shard.records)
@@ -127,3 +146,116 @@ def test_the_histogram_counts_every_record(tmp_path, data_dir):
     histogram = splits["train"].joint_histogram()
     assert histogram.tolist() == np.column_stack([values, counts]).tolist()
     assert manifest.SPLITS == ("train", "valid", "test")
+
+
+def _texts_and_ids(folder, split: manifest.Split, segmentation: int = 0):
+    for shard in split.segmentations[segmentation]:
+        for src, tgt, lengths in records.read_ids(folder / shard.name, 1000):
+            assert lengths.tolist() == [
+                [len(a), len(b)]
+                for a, b in zip(src.to_list(), tgt.to_list(), strict=True)
+            ]
+            yield from zip(src.to_list(), tgt.to_list(), strict=True)
+
+
+def _replaced(**groups) -> config.BuildConfig:
+    build = _config()
+    return dataclasses.replace(
+        build,
+        **{
+            name: dataclasses.replace(getattr(build, name), **given)
+            for name, given in groups.items()
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("weight", "least", "most"), [(2, 80, 80), (1.5, 45, 75), (0.5, 5, 35)]
+)
+def test_a_weight_repeats_pairs_or_leaves_them_out_and_is_accounted_for(
+    tmp_path, data_dir, weight, least, most
+):
+    _, splits = _write(tmp_path, data_dir, _rows(40), _config(), weight=weight)
+    train = splits["train"]
+    assert least <= train.num_records <= most
+    assert train.pairs_read == 40
+    assert train.pairs_read + train.repeats == train.num_records + sum(
+        train.rejects.values()
+    )
+    assert set(train.rejects) <= {"weight"}
+
+
+def test_marked_rows_are_left_out_with_their_reason(tmp_path, data_dir):
+    marks = bytes([0, 1, 2, 0])
+    _, splits = _write(tmp_path, data_dir, _rows(4), _config(), marks=marks)
+    assert splits["train"].rejects == {"duplicate": 1, "overlap": 1}
+    assert splits["train"].num_records == 2
+
+
+def test_overlong_pairs_are_cut_where_that_is_asked_and_counted(tmp_path, data_dir):
+    """FAULTS 21."""
+    build = _replaced(cleaning={"max_length": 6, "overlong": "truncate"})
+    folder, splits = _write(tmp_path, data_dir, _rows(30), build)
+    pairs = list(_texts_and_ids(folder, splits["train"]))
+    assert len(pairs) == 30
+    assert max(len(side) for pair in pairs for side in pair) == 5
+    assert 0 < splits["train"].truncated <= 30
+
+
+def test_each_reference_of_a_training_row_is_a_pair(tmp_path, data_dir):
+    row = rows.Row(1, b"ba du", (b"ab", b"ud"))
+    _, splits = _write(tmp_path, data_dir, [row], _config())
+    assert (splits["train"].pairs_read, splits["train"].num_records) == (2, 2)
+
+
+def test_drawn_segmentations_say_the_same_text_and_are_drawn_the_same_again(
+    tmp_path, data_dir
+):
+    build = _replaced(subwords={"subword_samples": 3, "sampling_alpha": 0.1})
+    folder, splits = _write(tmp_path, data_dir, _rows(60), build)
+    again, _ = _write(tmp_path / "again", data_dir, _rows(60), build)
+    model = vocabulary.Vocabulary(data_dir / "shared.model")
+    drawn = [list(_texts_and_ids(folder, splits["train"], k)) for k in range(3)]
+    assert len(drawn[0]) == len(drawn[1]) == len(drawn[2]) == 60
+    assert drawn[0] != drawn[1] != drawn[2]
+    texts = [
+        [model.decode(list(pair)) for pair in segmentation] for segmentation in drawn
+    ]
+    assert texts[0] == texts[1] == texts[2]
+    for path in sorted(folder.iterdir()):
+        assert path.read_bytes() == (again / path.name).read_bytes()
+
+
+def test_labels_are_written_as_ids_and_shares(tmp_path, data_dir):
+    build = _replaced(
+        task={"task": "labels", "label_names": ("a", "b"), "soft_labels": True},
+        output={"store_text": True},
+    )
+    given = [rows.Row(1, b"ba du", (b"0.25 0.75",)), rows.Row(2, b"ki", (b"none",))]
+    folder, splits = _write(tmp_path, data_dir, given, build)
+    assert splits["train"].rejects == {"label": 1}
+    path = folder / splits["train"].shards[0].name
+    (serialized,) = tf.data.TFRecordDataset(str(path))
+    feature = tf.train.Example.FromString(serialized.numpy()).features.feature
+    assert list(feature["label"].int64_list.value) == [1]
+    assert list(feature["label_shares"].float_list.value) == [0.25, 0.75]
+    assert list(feature["lengths"].int64_list.value)[1] == 0
+    assert feature["src_text"].bytes_list.value[0] == b"ba du"
+    assert records.read_label_ids(path).tolist() == [1]
+
+
+def test_an_unknown_label_is_an_error_that_names_it_and_its_line(tmp_path, data_dir):
+    build = _replaced(task={"task": "labels", "label_names": ("a", "b")})
+    given = [rows.Row(1, b"ba", (b"a",)), rows.Row(9, b"du", (b"c",))]
+    with pytest.raises(exits.Refusal, match="made up, line 9 .train.: 'c'") as error:
+        _write(tmp_path, data_dir, given, build)
+    assert error.value.code == exits.BAD_DATA
+
+
+def test_a_source_that_is_not_laid_out_as_said_is_refused():
+    account = shards.Account()
+    account.rows = 100
+    account.rejects.update({"columns": 6, "empty": 50})
+    with pytest.raises(exits.Refusal, match="a.tsv: 6 of 100 rows .*columns 6"):
+        shards.check_losses(["a.tsv"], [account], 0.05)
+    shards.check_losses(["a.tsv"], [account], 0.06)

@@ -1,7 +1,10 @@
+import functools
 import unicodedata
 
 import pytest
 import sentencepiece
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline import exits
 from preprocessing import config, subwords
@@ -77,3 +80,66 @@ def test_what_sentencepiece_cannot_learn_is_refused_with_the_flags_named():
     with pytest.raises(exits.Refusal, match="--src_vocab_size=8") as error:
         subwords.learn(TEXT, settings, "src", 1000)
     assert error.value.code == exits.BAD_DATA
+
+
+@pytest.mark.parametrize(
+    ("options", "text", "expected"),
+    [
+        ({"unescape_html": True}, "a &amp; b &#39;c&#x27; &hellip;", "a & b 'c' ..."),
+        ({"unescape_html": True, "lowercase": True}, "&Eacute;T&Eacute;", "été"),
+        ({"unescape_html": True, "plain_punctuation": True}, "&ldquo;a&rdquo;", '"a"'),
+        ({"remove_zero_width": True}, "a\u200bb\u00adc\u2060d", "abcd"),
+        (
+            {"plain_punctuation": True},
+            "«Ça» \u2013 l\u2019été…\u202f!",
+            '"Ça" - l\'été... !',
+        ),
+        (
+            {"plain_punctuation": True, "normalize": "none"},
+            "“é” ﬁ",
+            '"é" ﬁ',
+        ),
+        ({"normalize": "nmt_nfkc_cf"}, "STRASSE Straße ΣΑΣ", "strasse straße σασ"),
+        (
+            {"normalize": "nmt_nfkc_cf", "unescape_html": True},
+            "STRA&szlig;E &Sigma;\u03c2",
+            "straße σσ",
+        ),
+    ],
+)
+def test_named_options_are_rules_of_the_model(options, text, expected):
+    processor = _processor(**options)
+    assert processor.Normalize(text).replace("▁", " ").strip() == expected
+
+
+def test_a_rule_file_of_the_user_decides_alone(tmp_path):
+    path = tmp_path / "rules.tsv"
+    path.write_text("0041\t0062\n")
+    processor = _processor(normalize_rules=str(path))
+    assert processor.Normalize("A ﬁ").replace("▁", " ").strip() == "b ﬁ"
+
+
+def test_user_symbols_are_one_piece_and_unknown_characters_bytes():
+    processor = _processor(
+        vocab_size=400, byte_fallback=True, user_defined_symbols=("<sep>",)
+    )
+    assert "<sep>" in processor.EncodeAsPieces("Dogs<sep>run")
+    ids = processor.EncodeAsIds("Dogs 東京")
+    assert processor.unk_id() not in ids
+    assert processor.DecodeIds(ids) == "Dogs 東京"
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=30))
+def test_with_byte_fallback_decoding_gives_the_normalised_text(text):
+    """U+2581 is the one exception: SentencePiece writes spaces with it."""
+    processor = _fallback()
+    normalized = processor.Normalize(text)
+    assert processor.DecodeIds(processor.EncodeAsIds(text)) == normalized.replace(
+        "▁", " "
+    ).removeprefix(" ")
+
+
+@functools.cache
+def _fallback() -> sentencepiece.SentencePieceProcessor:
+    return _processor(vocab_size=400, byte_fallback=True)

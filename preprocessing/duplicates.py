@@ -1,0 +1,170 @@
+"""Pairs that occur twice: within the training split, and in train and valid or test.
+
+Every row gets two 64-bit hashes, of its source and of the whole pair. Those of training
+rows go to partition files by the hash of their source, so that rows that could be the
+same are in one file, and one partition is in memory at a time: the corpus may be larger
+than the memory. What comes out is a mark for each row.
+
+With N rows about N²/2⁶⁵ pairs are taken for duplicates that are none: one in a thousand
+builds of 200 million rows loses one.
+"""
+
+import hashlib
+import pathlib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from preprocessing import config, corpora, splitting
+
+KEEP, IS_DUPLICATE, IS_OVERLAP = 0, 1, 2
+
+_PARTITION_BYTES = 16 << 20
+_MAX_PARTITIONS = 256
+_DEFAULT_PARTITIONS = 64
+_SPLITS = ("train", "valid", "test")
+_FINGERPRINT = np.dtype(
+    [("src", "<u8"), ("pair", "<u8"), ("row", "<u8"), ("split", "u1")]
+)
+
+
+def fingerprinter(build: config.BuildConfig) -> "Fingerprinter":
+    """Returns what `workers.Pool.map` calls for each chunk."""
+    return Fingerprinter(build)
+
+
+class Fingerprinter:
+    """Hashes the rows of a chunk."""
+
+    def __init__(self, build: config.BuildConfig) -> None:
+        self._build = build
+
+    def __call__(self, chunk: corpora.Chunk) -> tuple[int, np.ndarray]:
+        """Returns how many rows there are, and fingerprints of those that were read."""
+        found = []
+        for number, row in enumerate(chunk.rows(), start=chunk.first_row):
+            if row.problem:
+                continue
+            split = _SPLITS.index(splitting.split_of(chunk, row, self._build))
+            src = row.src.strip()
+            pair = b"\x1f".join((src, *map(bytes.strip, row.references)))
+            found.append((_hash(src), _hash(pair), number, split))
+        return chunk.size, np.array(found, _FINGERPRINT)
+
+
+class Marks:
+    """Which training rows are left out, by row number.
+
+    Attributes:
+        overlap: For valid and test, how many training rows are in them: `pairs`, and
+            `sources` where at least the source is.
+    """
+
+    def __init__(
+        self, rows: np.ndarray | None = None, overlap: dict[str, Any] | None = None
+    ) -> None:
+        """Args: rows: uint8 [N], or None where every row is kept. overlap: counts."""
+        self._rows = rows
+        self.overlap = overlap or {}
+
+    def of(self, chunk: corpora.Chunk) -> bytes | None:
+        """Returns a mark for each row of a chunk, or None where all are kept."""
+        if self._rows is None:
+            return None
+        marks = self._rows[chunk.first_row : chunk.first_row + chunk.size]
+        return marks.tobytes() if marks.any() else None
+
+
+def find(
+    fingerprints: Iterable[np.ndarray],
+    folder: pathlib.Path,
+    cleaning: config.CleaningConfig,
+    num_rows: int | None,
+) -> Marks:
+    """Returns the marks of all rows.
+
+    Args:
+        fingerprints: Of all chunks, in order.
+        folder: An empty one for partitions and marks; remove it when they are used.
+        cleaning: What makes two pairs the same, and what is left out.
+        num_rows: How many rows there are, if that is known.
+    """
+    count = _DEFAULT_PARTITIONS
+    if num_rows is not None:
+        needed = num_rows * _FINGERPRINT.itemsize // _PARTITION_BYTES + 1
+        count = min(needed, _MAX_PARTITIONS)
+    paths = [folder / f"part-{index}" for index in range(count)]
+    held_out: list[np.ndarray] = []
+    last_row = _partition(fingerprints, paths, held_out)
+    marks = np.memmap(folder / "marks", np.uint8, "w+", shape=(last_row + 2,))
+    held = np.concatenate([np.zeros(0, _FINGERPRINT), *held_out])
+    totals = {name: {"pairs": 0, "sources": 0} for name in _SPLITS[1:]}
+    for path in paths:
+        _resolve(np.fromfile(path, _FINGERPRINT), held, cleaning, marks, totals)
+        path.unlink()
+    return Marks(marks, totals)
+
+
+def _partition(
+    fingerprints: Iterable[np.ndarray],
+    paths: list[pathlib.Path],
+    held_out: list[np.ndarray],
+) -> int:
+    """Deals training fingerprints to files, collects the others; returns the last row.
+
+    The files are opened for each write: there may be more than may be open at once.
+    """
+    last_row = -1
+    waiting: list[np.ndarray] = []
+    size = 0
+    for path in paths:
+        path.touch()
+    for part in fingerprints:
+        if not len(part):
+            continue
+        last_row = int(part["row"][-1])
+        held_out.append(part[part["split"] != 0])
+        waiting.append(part[part["split"] == 0])
+        size += waiting[-1].nbytes
+        if size > _PARTITION_BYTES:
+            _deal(waiting, paths)
+            waiting, size = [], 0
+    _deal(waiting, paths)
+    return last_row
+
+
+def _deal(waiting: list[np.ndarray], paths: list[pathlib.Path]) -> None:
+    if not waiting:
+        return
+    together = np.concatenate(waiting)
+    home = together["src"] % np.uint64(len(paths))
+    for index, path in enumerate(paths):
+        with path.open("ab") as file:
+            file.write(together[home == index].tobytes())
+
+
+def _resolve(
+    part: np.ndarray,
+    held: np.ndarray,
+    cleaning: config.CleaningConfig,
+    marks: np.ndarray,
+    totals: dict[str, dict[str, int]],
+) -> None:
+    """Marks the rows of a partition and counts the overlap."""
+    key = "pair" if cleaning.same_by == "pair" else "src"
+    if cleaning.dedup:
+        order = np.lexsort((part["row"], part[key]))
+        ordered = part[order]
+        again = ordered[1:][ordered[key][1:] == ordered[key][:-1]]
+        marks[again["row"]] = IS_DUPLICATE
+    for index, name in enumerate(_SPLITS[1:], start=1):
+        there = held[held["split"] == index]
+        totals[name]["pairs"] += int(np.isin(part["pair"], there["pair"]).sum())
+        totals[name]["sources"] += int(np.isin(part["src"], there["src"]).sum())
+        if cleaning.drop_overlap:
+            marks[part["row"][np.isin(part[key], there[key])]] = IS_OVERLAP
+
+
+def _hash(content: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")

@@ -1,0 +1,203 @@
+r"""Lines of text files: plain or `.gz`, of any length and encoding, in bounded memory.
+
+A line ends at `\n` and nowhere else: `str.splitlines` also splits at eight other
+characters, some of which are plain text in some languages, and the two sides of a
+corpus would come apart. One `\r` before it is dropped, and a byte-order mark at the
+beginning of a file.
+"""
+
+import codecs
+import gzip
+import pathlib
+import zlib
+from collections.abc import Iterator
+from typing import IO, NamedTuple
+
+import charset_normalizer
+
+from pipeline import exits, files
+
+_BLOCK_BYTES = 1 << 20
+_SAMPLE_BYTES = 1 << 16
+# Encodings in which the byte 0x0A need not be the end of a line.
+_WIDE = ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be")
+_UTF8 = "utf-8"
+# What corpora are found in, the commonest first: many encodings fit a short text.
+_LIKELY = [
+    *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256"),
+    *("koi8_r", "shift_jis", "euc_jp", "euc_kr", "gb18030", "big5", "latin_1"),
+]
+
+
+class FileFacts(NamedTuple):
+    """What a first reading of a file found.
+
+    Attributes:
+        path: The file.
+        bytes: Its size.
+        mtime_ns: When it was last changed, in nanoseconds.
+        sha256: Of its bytes as they are, compressed ones too.
+        lines: Its number of lines; None where they are not counted.
+    """
+
+    path: pathlib.Path
+    bytes: int
+    mtime_ns: int
+    sha256: str
+    lines: int | None
+
+
+def read(path: pathlib.Path, max_bytes: int, encoding: str) -> Iterator[bytes]:
+    """Yields the lines of a file.
+
+    A line longer than `max_bytes` comes cut to `max_bytes + 1` bytes.
+
+    Args:
+        path: The file, `.gz` or plain.
+        max_bytes: Bounds the memory.
+        encoding: In Python's words. Lines come as the bytes of this encoding, those of
+            UTF-16 and UTF-32 as UTF-8.
+
+    Raises:
+        exits.Refusal: If a compressed file is damaged or cut short, or UTF-16 or
+            UTF-32 cannot be decoded.
+    """
+    for block in blocks(path, max_bytes, encoding):
+        yield from block
+
+
+def blocks(path: pathlib.Path, max_bytes: int, encoding: str) -> Iterator[list[bytes]]:
+    """Yields the same lines as `read`, many at a time."""
+    keep = max_bytes + 1
+    rest = b""
+    begin = codecs.BOM_UTF8
+    for block in _raw_blocks(path, encoding):
+        content = rest + block
+        pieces = content.split(b"\n")
+        rest = pieces.pop()[:keep]
+        if not pieces:
+            continue
+        if begin:
+            pieces[0], begin = pieces[0].removeprefix(begin), b""
+        if b"\r" in content:
+            pieces = [piece.removesuffix(b"\r") for piece in pieces]
+        if max(map(len, pieces)) > keep:
+            pieces = [piece[:keep] for piece in pieces]
+        yield pieces
+    if rest:
+        yield [rest.removeprefix(begin).removesuffix(b"\r")]
+
+
+def working_encoding(encoding: str) -> str:
+    """Returns the encoding of the lines that `read` yields."""
+    return _UTF8 if _canonical(encoding) in _WIDE else _canonical(encoding)
+
+
+def survey(
+    path: pathlib.Path, max_bytes: int, max_reject_fraction: float, encoding: str
+) -> FileFacts:
+    """Reads a text file once, before anything is written.
+
+    Raises:
+        exits.Refusal: If it cannot be read, or if more than `max_reject_fraction` of
+            its lines cannot be decoded.
+    """
+    before = path.stat()
+    count = undecodable = 0
+    sample = b""
+    working = working_encoding(encoding)
+    for block in blocks(path, max_bytes, encoding):
+        count += len(block)
+        if _decodes(b"\n".join(block), working):
+            continue
+        bad = [
+            line
+            for line in block
+            if len(line) <= max_bytes and not _decodes(line, working)
+        ]
+        undecodable += len(bad)
+        if len(sample) < _SAMPLE_BYTES:
+            sample += b"\n".join(bad)
+    if undecodable > max_reject_fraction * count:
+        raise _refused(path, undecodable, count, sample, encoding)
+    return FileFacts(
+        path, before.st_size, before.st_mtime_ns, files.sha256(path), count
+    )
+
+
+def check_unchanged(facts: list[FileFacts]) -> None:
+    """Refuses files that changed since they were surveyed."""
+    for fact in facts:
+        now = fact.path.stat()
+        if (now.st_size, now.st_mtime_ns) != (fact.bytes, fact.mtime_ns):
+            raise exits.Refusal(
+                exits.BAD_DATA, f"{fact.path}: changed while it was read; build again"
+            )
+
+
+def open_bytes(path: pathlib.Path) -> IO[bytes] | gzip.GzipFile:
+    """Opens a file, `.gz` or plain, for reading its content."""
+    if path.suffix == ".gz":
+        return gzip.open(path, "rb")
+    return path.open("rb")
+
+
+def damaged(path: pathlib.Path, error: Exception) -> exits.Refusal:
+    """Returns what to say of a file that cannot be read to its end."""
+    return exits.Refusal(exits.BAD_DATA, f"{path}: damaged or cut short ({error})")
+
+
+# What reading a damaged `.gz` raises.
+DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error)
+
+
+def _raw_blocks(path: pathlib.Path, encoding: str) -> Iterator[bytes]:
+    """Yields a file's content as it is; UTF-16 and UTF-32 become UTF-8."""
+    wide = None
+    if _canonical(encoding) in _WIDE:
+        wide = codecs.getincrementaldecoder(encoding)()
+    with open_bytes(path) as file:
+        try:
+            while block := file.read(_BLOCK_BYTES):
+                yield wide.decode(block).encode() if wide else block
+            if wide:
+                wide.decode(b"", final=True)
+        except DAMAGE as error:
+            raise damaged(path, error) from None
+        except UnicodeDecodeError as error:
+            raise exits.Refusal(
+                exits.BAD_DATA,
+                f"{path}: is not {encoding} ({error.reason}); see --encoding",
+            ) from None
+
+
+def _canonical(encoding: str) -> str:
+    return codecs.lookup(encoding).name
+
+
+def _decodes(content: bytes, encoding: str) -> bool:
+    try:
+        content.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _likely_encoding(sample: bytes) -> str | None:
+    """Returns the commonest of the encodings in which a sample looks least odd."""
+    matches = charset_normalizer.from_bytes(sample, cp_isolation=_LIKELY)
+    least = min((match.percent_chaos for match in matches), default=0.0)
+    names = [match.encoding for match in matches if match.percent_chaos <= least]
+    return min(names, key=_LIKELY.index, default=None)
+
+
+def _refused(
+    path: pathlib.Path, undecodable: int, count: int, sample: bytes, encoding: str
+) -> exits.Refusal:
+    guess = _likely_encoding(sample)
+    likely = f"; it looks like {guess}" if guess else ""
+    return exits.Refusal(
+        exits.BAD_DATA,
+        f"{path}: {undecodable} of {count} lines are not {encoding}{likely}; name the "
+        "encoding with --encoding, or accept the loss with --max_reject_fraction",
+    )

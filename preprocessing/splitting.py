@@ -1,0 +1,60 @@
+"""Which split a row belongs to, and what else is drawn for it, by hash.
+
+A hash needs no order: the same row is dealt the same way whatever the number of
+workers, and whatever else is in the corpus.
+"""
+
+import functools
+import hashlib
+
+from preprocessing import config, corpora, rows
+
+
+def draw(key: bytes, seed: int, use: bytes) -> float:
+    """Returns a number in [0, 1) that depends on these three alone.
+
+    Args:
+        key: What is drawn for.
+        seed: Of the build.
+        use: What is drawn, so that two draws for one key are independent.
+    """
+    hashed = _seeded(seed, use).copy()
+    hashed.update(key)
+    return (int.from_bytes(hashed.digest(), "little") >> 11) / 2**53
+
+
+@functools.cache
+def _seeded(seed: int, use: bytes) -> "hashlib.blake2b":
+    return hashlib.blake2b(digest_size=8, key=seed.to_bytes(8, "little"), person=use)
+
+
+def split_of(chunk: corpora.Chunk, row: rows.Row, build: config.BuildConfig) -> str:
+    """Returns the split of a row: that of its source, or by a hash of the row."""
+    if chunk.split is not None:
+        return chunk.split
+    corpus = build.corpus
+    key = row.src
+    if corpus.split_by == "line":
+        key = b"\n".join((chunk.name.encode(), row.line.to_bytes(8, "little"), row.src))
+    position = draw(key, build.output.seed, b"split")
+    if position < corpus.test_fraction:
+        return "test"
+    if position < corpus.test_fraction + corpus.valid_fraction:
+        return "valid"
+    return "train"
+
+
+def copies(chunk: corpora.Chunk, row: rows.Row, build: config.BuildConfig) -> int:
+    """Returns how often a training pair is written: its corpus's weight.
+
+    The part after the point is drawn by hash: of weight 1.5, every second pair is
+    written twice.
+    """
+    if chunk.weight == 1:
+        return 1
+    whole = int(chunk.weight)
+    part = chunk.weight - whole
+    if not part:
+        return whole
+    key = b"\n".join((row.line.to_bytes(8, "little"), row.src, *row.references))
+    return whole + (draw(key, build.output.seed, b"weight") < part)

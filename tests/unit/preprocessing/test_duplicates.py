@@ -1,0 +1,92 @@
+import collections
+import dataclasses
+import functools
+import random
+
+import pytest
+
+from preprocessing import config, corpora, duplicates, rows
+
+BUILD = config.BuildConfig(
+    output=config.OutputConfig(data_dir="unused"),
+    corpus=config.CorpusConfig(train=("unused",)),
+    task=config.TaskConfig(),
+    subwords=config.SubwordConfig(),
+    cleaning=config.CleaningConfig(),
+)
+
+
+def _find(folder, pairs: dict[str, list[tuple[bytes, bytes]]], num_rows=None, **given):
+    """Returns the marks of all rows, in order, and the overlap."""
+    sources = [
+        corpora.Source(
+            split,
+            split,
+            1,
+            (),
+            read_rows=functools.partial(
+                iter, [rows.Row(n, a, (b,)) for n, (a, b) in enumerate(some, 1)]
+            ),
+        )
+        for split, some in pairs.items()
+    ]
+    fingerprint = duplicates.Fingerprinter(BUILD)
+    chunks = list(corpora.chunks(sources, 1000))
+    cleaning = dataclasses.replace(BUILD.cleaning, **given)
+    folder.mkdir()
+    found = duplicates.find(
+        (fingerprint(chunk)[1] for chunk in chunks), folder, cleaning, num_rows
+    )
+    marks = [found.of(chunk) or bytes(chunk.size) for chunk in chunks]
+    return list(b"".join(marks)), found.overlap
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("same_by", ["pair", "source"])
+def test_all_but_the_first_of_each_are_marked_whatever_the_partitions(
+    tmp_path, seed, same_by
+):
+    draw = random.Random(seed)
+    train = [
+        (b"%d" % draw.randrange(40), b"%d" % draw.randrange(3)) for _ in range(3000)
+    ]
+    seen: collections.Counter = collections.Counter()
+    expected = []
+    for pair in train:
+        key = pair if same_by == "pair" else pair[0]
+        expected.append(int(seen[key] > 0))
+        seen[key] += 1
+    for name, num_rows in (("few", 3000), ("many", 50_000_000)):
+        marks, _ = _find(
+            tmp_path / name, {"train": train}, num_rows, dedup=True, same_by=same_by
+        )
+        assert marks == expected
+
+
+def test_pairs_of_valid_and_test_are_counted_and_left_out_if_asked(tmp_path):
+    """FAULTS 22."""
+    pairs = {
+        "train": [(b"a", b"x"), (b"a", b"y"), (b"b", b"x"), (b"c", b"x"), (b"a", b"x")],
+        "valid": [(b"a", b"x"), (b"z", b"z")],
+        "test": [(b" b ", b"x")],
+    }
+    overlap = {"valid": {"pairs": 2, "sources": 3}, "test": {"pairs": 1, "sources": 1}}
+    assert _find(tmp_path / "a", pairs) == ([0] * 8, overlap)
+    assert _find(tmp_path / "b", pairs, drop_overlap=True) == (
+        [2, 0, 2, 0, 2, 0, 0, 0],
+        overlap,
+    )
+    marks, _ = _find(tmp_path / "c", pairs, drop_overlap=True, same_by="source")
+    assert marks == [2, 2, 2, 0, 2, 0, 0, 0]
+    marks, _ = _find(tmp_path / "d", pairs, dedup=True, drop_overlap=True)
+    assert marks == [2, 0, 2, 0, 2, 0, 0, 0]
+
+
+def test_rows_that_were_not_read_are_no_duplicates(tmp_path):
+    chunk_rows = [rows.Row(n, b"same", (), "columns") for n in (1, 2)]
+    source = corpora.Source(
+        "a", "train", 1, (), read_rows=functools.partial(iter, chunk_rows)
+    )
+    (chunk,) = corpora.chunks([source], 1000)
+    size, found = duplicates.Fingerprinter(BUILD)(chunk)
+    assert (size, len(found)) == (2, 0)

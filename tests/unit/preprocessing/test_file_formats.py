@@ -1,0 +1,176 @@
+import csv
+import gzip
+import io
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline import exits
+from preprocessing import config, file_formats
+
+LAYOUT = config.Layout("csv", (), None, False, ",", "utf-8")
+TWO = ((0,), (1,))
+
+
+def _csv(path, content: bytes, layout: config.Layout = LAYOUT, columns=TWO):
+    path.write_bytes(content)
+    return [tuple(row) for row in file_formats.read_csv(path, layout, columns, 1000)]
+
+
+def test_quoted_fields_hold_commas_quotes_and_newlines(tmp_path):
+    content = b'"a, b","x ""y"""\r\n"c\r\nd",z\r\n\r\nlast,one'
+    assert _csv(tmp_path / "a.csv", content) == [
+        (1, b"a, b", (b'x "y"',), ""),
+        (2, b"c\nd", (b"z",), ""),
+        (5, b"last", (b"one",), ""),
+    ]
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(content))
+    found = file_formats.read_csv(tmp_path / "a.csv.gz", LAYOUT, TWO, 1000)
+    assert len(list(found)) == 3
+
+
+def test_short_bad_and_undecodable_csv_rows_are_rejects(tmp_path):
+    content = b'only\n"a"b,c\n\xff,x\ngood,one\n'
+    found = _csv(tmp_path / "a.csv", content)
+    assert [(line, problem) for line, _, _, problem in found] == [
+        (1, "columns"),
+        (2, "format"),
+        (3, "encoding"),
+        (4, ""),
+    ]
+    assert found[2][1] == b"\xff\tx"
+
+
+def test_a_quote_that_is_never_closed_is_refused_with_its_line(tmp_path):
+    with pytest.raises(exits.Refusal, match="line 2: a quoted field") as error:
+        _csv(tmp_path / "a.csv", b'a,b\nc,"d\n' + b"e,f\n" * 10)
+    assert error.value.code == exits.BAD_DATA
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            *[
+                st.text(
+                    st.characters(codec="utf-8", exclude_characters="\r\0"), min_size=1
+                )
+            ]
+            * 2
+        )
+    )
+)
+def test_what_csv_writes_is_read_back(tmp_path_factory, pairs):
+    text = io.StringIO()
+    csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(pairs)
+    path = tmp_path_factory.mktemp("csv") / "a.csv"
+    content = text.getvalue().encode()
+    found = _csv(path, b"\xef\xbb\xbf" + content)
+    assert [(src.decode(), tgt[0].decode()) for _, src, tgt, _ in found] == pairs
+
+
+TMX = """<?xml version="1.0" encoding="UTF-8"?>
+{doctype}
+<tmx version="1.4"><header/><body>
+<tu><tuv xml:lang="en-GB">
+<seg>a <bpt i="1">&lt;b&gt;</bpt>bold<ept i="1"/> word</seg></tuv>
+<tuv xml:lang="FR"><seg>x</seg></tuv><tuv xml:lang="fr"><seg>y</seg></tuv></tu>
+<tu><tuv xml:lang="en"><seg>no French</seg></tuv></tu>
+<tu><tuv lang="en"><seg>old &amp; lang</seg></tuv><tuv lang="fr"><seg>z</seg></tuv></tu>
+</body></tmx>"""
+ENTITY = '<!DOCTYPE t [<!ENTITY e "boom">]>'
+EXTERNAL = '<!DOCTYPE t [<!ENTITY e SYSTEM "file:///etc/passwd">]>'
+
+
+def _tmx(path, text: str):
+    path.write_text(text)
+    return [tuple(row) for row in file_formats.read_tmx(path, ("en", "fr"))]
+
+
+def test_translation_units_are_read_and_codes_left_out(tmp_path):
+    doctype = '<!DOCTYPE tmx SYSTEM "tmx14.dtd">'
+    found = _tmx(tmp_path / "a.tmx", TMX.format(doctype=doctype))
+    assert found == [
+        (1, b"a bold word", (b"x", b"y"), ""),
+        (2, b"no French", (), "columns"),
+        (3, b"old & lang", (b"z",), ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (TMX.format(doctype=ENTITY), "declares the entity 'e'"),
+        (TMX.format(doctype=EXTERNAL), "declares the entity 'e'"),
+        (TMX.format(doctype="")[:-20], "not well-formed"),
+        ("plain text", "not well-formed"),
+    ],
+)  # fmt: skip
+def test_xml_that_declares_entities_or_is_broken_is_refused(tmp_path, text, message):
+    with pytest.raises(exits.Refusal, match=message) as error:
+        _tmx(tmp_path / "a.tmx", text)
+    assert error.value.code == exits.BAD_DATA
+
+
+PO = """
+msgid ""
+msgstr "Content-Type: text/plain; charset=UTF-8\\n"
+
+msgid "Open"
+msgstr "Öffnen"
+
+#, fuzzy
+msgid "Close"
+msgstr "Zu"
+
+msgid "%d file"
+msgid_plural "%d files"
+msgstr[0] "%d Datei"
+msgstr[1] "%d Dateien"
+
+#~ msgid "Old"
+#~ msgstr "Alt"
+"""
+
+
+def test_catalogue_entries_are_pairs_plural_forms_too(tmp_path):
+    (tmp_path / "a.po").write_text(PO)
+    found = list(file_formats.read_po(tmp_path / "a.po", "utf-8"))
+    assert [(row.src.decode(), *row.references, row.problem) for row in found] == [
+        ("Open", "Öffnen".encode(), ""),
+        ("Close", "fuzzy"),
+        ("%d file", b"%d Datei", ""),
+        ("%d files", b"%d Dateien", ""),
+        ("Old", "obsolete"),
+    ]
+
+
+def test_what_is_no_catalogue_is_refused(tmp_path):
+    (tmp_path / "a.po").write_text("msgid without quotes\nmore\n")
+    with pytest.raises(exits.Refusal, match="not a gettext catalogue"):
+        list(file_formats.read_po(tmp_path / "a.po", "utf-8"))
+
+
+def test_parquet_columns_may_be_inside_a_struct(tmp_path):
+    rows = [{"t": {"en": "a", "fr": ["x", "y"]}, "n": 1}, {"t": None, "n": 2}]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "a.parquet")
+    found = file_formats.read_parquet(
+        tmp_path / "a.parquet", ("t.en", "t.fr"), labels=False
+    )
+    assert [(row.line, row.src, row.references, row.problem) for row in found] == [
+        (1, b"a", (b"x", b"y"), ""),
+        (2, b'{"t": null}', (), "columns"),
+    ]
+
+
+def test_a_column_that_a_parquet_file_does_not_have_is_named(tmp_path):
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([{"a": "x"}]), path)
+    with pytest.raises(exits.Refusal, match=r"no column 'b', it has \['a'\]"):
+        list(file_formats.read_parquet(path, ("a", "b"), labels=False))
+    path.write_bytes(b"PAR1 but no more")
+    with pytest.raises(exits.Refusal, match="is not a Parquet file"):
+        list(file_formats.read_parquet(path, ("a", "b"), labels=False))

@@ -1,0 +1,111 @@
+import gzip
+import re
+
+import pytest
+
+from pipeline import exits
+from preprocessing import lines
+
+
+def _lines(path, content: bytes, max_bytes: int = 1000) -> list[bytes]:
+    path.write_bytes(content)
+    return list(lines.read(path, max_bytes, "utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"a\nb\n", [b"a", b"b"]),
+        (b"a\nb", [b"a", b"b"]),
+        (b"a\r\nb\r\n", [b"a", b"b"]),
+        (b"a\rb\n", [b"a\rb"]),
+        (b"a\r\r\n", [b"a\r"]),
+        (b"a\x0b\x0c\x85b\n", [b"a\x0b\x0c\x85b"]),
+        ("a\u2028b\u2029c\x85d\n".encode(), ["a\u2028b\u2029c\x85d".encode()]),
+        (b"\xef\xbb\xbfa\n\xef\xbb\xbfb\n", [b"a", b"\xef\xbb\xbfb"]),
+        (b"\n\n", [b"", b""]),
+        (b"", []),
+        (b"a\0b\n", [b"a\0b"]),
+    ],
+)
+def test_lines_end_at_newlines_and_nowhere_else(tmp_path, content, expected):
+    """FAULTS 8, 11, 12 and 13."""
+    assert _lines(tmp_path / "a.txt", content) == expected
+    packed = tmp_path / "a.txt.gz"
+    packed.write_bytes(gzip.compress(content))
+    assert list(lines.read(packed, 1000, "utf-8")) == expected
+
+
+def test_a_long_line_is_cut_and_the_next_one_whole(tmp_path):
+    """FAULTS 14."""
+    content = b"x" * 5_000_000 + b"\nshort\n"
+    found = _lines(tmp_path / "a.txt", content, max_bytes=100)
+    assert [len(line) for line in found] == [101, 5]
+
+
+def test_lines_across_read_blocks_are_whole(tmp_path):
+    wanted = [b"%d" % number * 50 for number in range(20_000)]
+    assert _lines(tmp_path / "a.txt", b"\n".join(wanted) + b"\n") == wanted
+
+
+def test_members_of_a_gzip_file_are_read_one_after_the_other(tmp_path):
+    """FAULTS 15."""
+    path = tmp_path / "a.gz"
+    path.write_bytes(gzip.compress(b"a\n") + gzip.compress(b"b\n"))
+    assert list(lines.read(path, 100, "utf-8")) == [b"a", b"b"]
+
+
+@pytest.mark.parametrize("keep", [5, 30, -9, -1])
+def test_a_cut_gzip_file_is_refused(tmp_path, keep):
+    """FAULTS 15."""
+    path = tmp_path / "a.gz"
+    path.write_bytes(gzip.compress(b"some text\n" * 1000)[:keep])
+    with pytest.raises(exits.Refusal, match="a.gz: damaged or cut short") as error:
+        list(lines.read(path, 100, "utf-8"))
+    assert error.value.code == exits.BAD_DATA
+
+
+def test_a_carriage_return_between_two_blocks_is_dropped(tmp_path):
+    line = b"x" * ((1 << 20) - 1) + b"\r\n"
+    assert _lines(tmp_path / "a.txt", line + b"y\r\n", 1 << 21) == [line[:-2], b"y"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
+def test_wide_encodings_are_split_at_newlines_and_come_as_utf_8(tmp_path, encoding):
+    path = tmp_path / "a.txt"
+    path.write_bytes("é \u0a0a\nb\u2028c\r\n".encode(encoding))
+    found = list(lines.read(path, 100, encoding))
+    assert [line.decode() for line in found] == ["é \u0a0a", "b\u2028c"]
+
+
+def test_what_is_not_utf_16_is_refused(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"\x00\xd8a")
+    with pytest.raises(exits.Refusal, match="is not utf-16-le"):
+        list(lines.read(path, 100, "utf-16-le"))
+
+
+def test_a_file_of_another_encoding_is_refused_and_the_likely_one_named(tmp_path):
+    """FAULTS 7: a Latin-1 file must not melt away; --encoding reads it."""
+    path = tmp_path / "a.txt"
+    text = "Les élèves étaient très fatigués après la fête à l'école.\n" * 30
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(
+        exits.Refusal, match="30 of 30 lines are not utf-8; it"
+    ) as error:
+        lines.survey(path, 1000, 0.05, "utf-8")
+    (likely,) = re.findall(r"looks like (\S+);", str(error.value))
+    assert path.read_bytes().decode(likely) == text
+    assert lines.survey(path, 1000, 0.05, "latin-1").lines == 30
+    assert lines.survey(path, 1000, 1.0, "utf-8").lines == 30
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path):
+    """FAULTS 16."""
+    path = tmp_path / "a.txt"
+    path.write_text("a\n")
+    facts = [lines.survey(path, 1000, 0.05, "utf-8")]
+    lines.check_unchanged(facts)
+    path.write_text("b and more\n")
+    with pytest.raises(exits.Refusal, match="changed while it was read"):
+        lines.check_unchanged(facts)
