@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev quickstart preprocess train evaluate translate test lint check bench lock clean
+.PHONY: help setup setup-dev setup-extras quickstart preprocess train evaluate translate test lint check bench lock clean
 
 PYTHON ?= python3.11
 FLAGS ?=
@@ -15,6 +15,9 @@ help: ## List the targets.
 setup: .venv/.runtime ## Install what a run needs into .venv.
 
 setup-dev: .venv/.dev ## Install what tests and lint need as well.
+
+setup-extras: setup ## Install what --format=parquet needs into .venv.
+	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-extras.lock
 
 .venv/.runtime: requirements.lock
 	$(PYTHON) -m venv .venv
@@ -62,7 +65,8 @@ bench: setup ## Print the tables of figures for DATA_DIR.
 
 lock: ## Pin the newest versions that requirements*.in allow (needs uv).
 	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade requirements.in -o requirements.lock
-	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements.lock requirements-dev.in -o requirements-dev.lock
+	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements.lock requirements-extras.in -o requirements-extras.lock
+	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements.lock -c requirements-extras.lock requirements-dev.in -o requirements-dev.lock
 
 clean: ## Remove what tests and runs left; .venv stays.
 	rm -rf runs .pytest_cache .mypy_cache .ruff_cache
