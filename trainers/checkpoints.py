@@ -14,7 +14,7 @@ import errno
 import json
 import pathlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -192,9 +192,26 @@ def read_newest(
     return None
 
 
-def prune(directory: pathlib.Path, keep: int) -> None:
-    """Removes all but the newest checkpoints."""
-    remove(directory, steps(directory)[:-keep])
+def prune(
+    directory: pathlib.Path, keep: int, is_scheduled: Callable[[int], bool]
+) -> None:
+    """Removes all but the newest checkpoints of those that were due by their step.
+
+    One saved because of a signal or the clock stays until the next one that was due, so
+    that a run that was stopped ends with the checkpoints of one that was not, and their
+    mean is the same.
+
+    Args:
+        directory: Where they are.
+        keep: How many stay.
+        is_scheduled: Whether a checkpoint of a step was due by the step itself.
+    """
+    found = steps(directory)
+    scheduled = [step for step in found if is_scheduled(step)]
+    newest = max(scheduled, default=-1)
+    since = [step for step in found if step > newest]
+    kept = {*scheduled[-keep:], *since[-keep:]}
+    remove(directory, [step for step in found if step not in kept])
 
 
 def remove(directory: pathlib.Path, numbers: Sequence[int]) -> None:

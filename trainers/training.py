@@ -269,7 +269,12 @@ def _save(ready: Run, step: int) -> None:
     }
     directory = ready.directory.checkpoints
     checkpoints.save(directory, step, naming.variables(ready.step), state)
-    checkpoints.prune(directory, ready.config.run.keep_checkpoints)
+    asked = ready.config.run
+
+    def is_scheduled(of: int) -> bool:
+        return of % asked.save_every_steps == 0 or of == asked.num_steps
+
+    checkpoints.prune(directory, asked.keep_checkpoints, is_scheduled)
 
 
 def _write_summary(

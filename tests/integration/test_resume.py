@@ -46,6 +46,7 @@ def _final(workdir: pathlib.Path) -> dict[str, bytes]:
     content = {name: value.tobytes() for name, value in tensors.items()}
     content["metrics.jsonl"] = (workdir / "metrics.jsonl").read_bytes()
     content["cursor"] = json.dumps(state["cursor"]).encode()
+    content["kept"] = json.dumps(checkpoints.steps(workdir / "checkpoints")).encode()
     content["best"] = json.dumps(state["best"]).encode()
     return content
 

@@ -50,7 +50,7 @@ def test_the_directory_holds_checkpoints_and_nothing_else(tmp_path):
 def test_only_the_newest_are_kept(tmp_path):
     for step in (1, 2, 10, 30):
         _save(tmp_path, step)
-    checkpoints.prune(tmp_path, 2)
+    checkpoints.prune(tmp_path, 2, lambda step: True)
     assert checkpoints.steps(tmp_path) == [10, 30]
     assert len(list(tmp_path.iterdir())) == 4
 
@@ -154,7 +154,7 @@ pathlib.Path.rename = killing(pathlib.Path.rename)
 pathlib.Path.unlink = killing(pathlib.Path.unlink)
 os.fsync = killing(os.fsync)
 checkpoints.save(directory, 2, {"step": tf.Variable(2)}, {})
-checkpoints.prune(directory, 1)
+checkpoints.prune(directory, 1, lambda step: True)
 """
 
 
@@ -241,3 +241,21 @@ def test_a_save_verifies_what_it_wrote_before_it_gives_it_a_name(tmp_path, monke
     with pytest.raises(OSError, match="does not read back"):
         _save(tmp_path, 1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_signal_or_the_clock_saved_stays_until_the_next_that_was_due(tmp_path):
+    """So that average:K of a run that was stopped is that of one that was not."""
+    kept = []
+    for step in (5, 10, 13, 17, 20, 30, 31):
+        checkpoints.save(tmp_path, step, {"x": tf.Variable(1.0)}, {})
+        checkpoints.prune(tmp_path, 2, lambda step: step % 10 == 0)
+        kept.append(checkpoints.steps(tmp_path))
+    assert kept == [
+        [5],
+        [10],
+        [10, 13],
+        [10, 13, 17],
+        [10, 20],
+        [20, 30],
+        [20, 30, 31],
+    ]
