@@ -24,7 +24,12 @@ PREFETCHED_BATCHES = 8
 
 
 class Source(NamedTuple):
-    """A split of a data directory and the plan of its batches."""
+    """A split of a data directory and the plan of its batches.
+
+    Attributes:
+        shards: Those of the first segmentation, then those of any further ones.
+        plan: Which of their rows make which batch.
+    """
 
     shards: list[pathlib.Path]
     plan: plan_lib.Plan
@@ -53,8 +58,9 @@ def open_split(
     """
     facts = manifest.read(data_dir)
     manifest.check_files(facts, data_dir, split)
-    shards = facts.shard_paths(data_dir, split)
-    counts = [shard.records for shard in facts.split(split).shards]
+    entries = facts.split(split).all_shards
+    shards = [data_dir / entry.name for entry in entries]
+    counts = [entry.records for entry in entries]
     lengths = [
         records.read_lengths(path, count).astype(np.int64) + 1
         for path, count in zip(shards, counts, strict=True)
@@ -82,6 +88,7 @@ def open_split(
             pool_examples=batch_config.pool_examples,
             max_length=max_length,
             seed=seed,
+            num_segmentations=len(facts.split(split).segmentations),
         )
     except ValueError as error:
         raise exits.Refusal(exits.BAD_DATA, str(error)) from None

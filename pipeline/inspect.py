@@ -196,7 +196,7 @@ def _benchmark(asked: InspectConfig, source: Any) -> dict[str, float]:
     if asked.show.compare:
         longest = max(int(shard.max()) for shard in source.plan.lengths)
         dataset = idiomatic.batches(
-            source.shards,
+            source.shards[: source.plan.num_shards],
             tokens_per_batch=asked.batch.tokens_per_batch,
             num_buckets=asked.batch.num_buckets,
             longest=longest,

@@ -74,16 +74,19 @@ class Plan:
         pool_examples: int,
         max_length: int,
         seed: int,
+        num_segmentations: int = 1,
     ) -> None:
         """Plans over shards.
 
         Args:
             lengths: For each shard, the tokens of its pairs with BOS or EOS counted,
-                int [N, 2].
+                int [N, 2]. Shards of further segmentations follow those of the first.
             buckets: Where the pairs go.
             pool_examples: Rows of a pool; one shard at least makes a pool.
             max_length: Pairs with a longer side are left out.
             seed: Of every permutation.
+            num_segmentations: How often the same pairs are there, cut otherwise; epoch
+                e reads number e modulo this.
 
         Raises:
             ValueError: If no pair is left.
@@ -93,10 +96,16 @@ class Plan:
         self._pool_examples = pool_examples
         self._max_length = max_length
         self.lengths = [np.asarray(shard, np.int64) for shard in lengths]
-        kept = [self._kept(index) for index in range(len(self.lengths))]
-        self.num_examples = int(sum(mask.sum() for mask in kept))
-        self.num_too_long = int(sum((~mask).sum() for mask in kept))
-        if not self.num_examples:
+        self.num_segmentations = num_segmentations
+        self.num_shards = len(self.lengths) // num_segmentations
+        kept = [
+            [self._kept(shard) for shard in self._shards_of(epoch)]
+            for epoch in range(num_segmentations)
+        ]
+        # What an epoch has; of later segmentations other pairs may be too long.
+        self.num_examples = int(sum(mask.sum() for mask in kept[0]))
+        self.num_too_long = int(sum((~mask).sum() for mask in kept[0]))
+        if not all(any(mask.any() for mask in masks) for masks in kept):
             raise ValueError("no pair is left to train on; raise --max_length")
         self.pool = functools.lru_cache(maxsize=4)(self._pool)
 
@@ -106,6 +115,8 @@ class Plan:
         parts = hashlib.sha256()
         settings = (PLAN_VERSION, self._pool_examples, self._max_length, self.seed)
         parts.update(repr(settings).encode())
+        if self.num_segmentations > 1:
+            parts.update(repr(self.num_segmentations).encode())
         columns = (self.buckets.src, self.buckets.tgt, self.buckets.rows)
         for array in (*columns, *self.lengths):
             parts.update(np.ascontiguousarray(array, "<i8").tobytes() + b"|")
@@ -114,10 +125,11 @@ class Plan:
     @functools.lru_cache(maxsize=4)  # noqa: B019 - a plan lives as long as its program
     def pools(self, epoch: int) -> list[np.ndarray]:
         """Returns the shards of each pool of an epoch, in reading order."""
-        keys = _hash(np.arange(len(self.lengths)), self.seed, epoch, _SHARD_ORDER)
+        shards = self._shards_of(epoch)
+        keys = _hash(np.arange(self.num_shards), self.seed, epoch, _SHARD_ORDER)
         groups: list[list[int]] = []
         room = 0
-        for shard in np.argsort(keys, kind="stable"):
+        for shard in shards[np.argsort(keys, kind="stable")]:
             size = len(self.lengths[shard])
             if not groups or size > room:
                 groups.append([])
@@ -144,6 +156,11 @@ class Plan:
         return sum(
             self.pool(epoch, pool).num_batches for pool in range(len(self.pools(epoch)))
         )
+
+    def _shards_of(self, epoch: int) -> np.ndarray:
+        """Returns the shards that an epoch reads, as indices into all of them."""
+        first = epoch % self.num_segmentations * self.num_shards
+        return np.arange(first, first + self.num_shards)
 
     def _kept(self, shard: int) -> np.ndarray:
         return self.lengths[shard].max(axis=1, initial=0) <= self._max_length

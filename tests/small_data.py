@@ -19,7 +19,11 @@ def pairs(count: int, seed: int = 0) -> list[tuple[str, str]]:
 
 
 def make(
-    folder: pathlib.Path, *, count: int = 300, num_shards: int = 3
+    folder: pathlib.Path,
+    *,
+    count: int = 300,
+    num_shards: int = 3,
+    subword_samples: int = 0,
 ) -> pathlib.Path:
     """Builds a data directory in a folder and returns it."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -39,7 +43,7 @@ def make(
             ),
             task=preprocessing_config.TaskConfig(),
             subwords=preprocessing_config.SubwordConfig(
-                vocab_size=100, shared_vocab=True
+                vocab_size=100, shared_vocab=True, subword_samples=subword_samples
             ),
             cleaning=preprocessing_config.CleaningConfig(),
         )

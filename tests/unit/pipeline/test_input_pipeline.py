@@ -4,8 +4,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline import config, exits, input_pipeline, manifest, records
+from pipeline import (
+    config,
+    exits,
+    input_pipeline,
+    manifest,
+    records,
+    vocabulary,
+)
 from pipeline import plan as plan_lib
+from tests import small_data
 
 
 def _open(data_dir, **changes):
@@ -171,3 +179,31 @@ def test_one_pair_makes_one_batch_an_epoch(tmp_path, own_data_dir):
     assert source.plan.num_batches(0) >= 1
     split = manifest.read(own_data_dir).split("train")
     assert source.plan.num_examples == split.num_records
+
+
+def test_each_epoch_reads_its_own_segmentation_and_resumes_in_it(tmp_path):
+    data_dir = small_data.make(tmp_path, subword_samples=3)
+    entries = manifest.read(data_dir).pair_vocabularies()
+    model = vocabulary.load(data_dir, entries).src
+    source = _open(data_dir)
+    ids, texts = [], []
+    for epoch in range(4):
+        epoch_ids = []
+        stream = input_pipeline.Stream(source, plan_lib.Cursor(epoch, 0, 0))
+        while stream.cursor.epoch == epoch:
+            rows = next(stream).src_ids.numpy()
+            epoch_ids += [row[row > 2].tolist() for row in rows if row[0] > 2]
+        stream.close()
+        ids.append(sorted(epoch_ids))
+        texts.append(sorted(model.decode(epoch_ids)))
+    assert texts[0] == texts[1] == texts[2]
+    assert len(texts[0]) == 300
+    assert ids[0] == ids[3]  # number e modulo 3
+    assert ids[0] != ids[1] != ids[2]
+    whole = _ids(input_pipeline.batches(source, num_epochs=4))
+    cursor = source.plan.settle(plan_lib.START)
+    for index in range(len(whole)):
+        if index % 7 == 0:
+            tail = _ids(input_pipeline.batches(_open(data_dir), cursor, num_epochs=4))
+            assert tail == whole[index:], f"from {cursor}"
+        cursor = source.plan.advance(cursor)
