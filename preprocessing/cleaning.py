@@ -58,7 +58,9 @@ def clean_text(
     _, raw_src, raw_references, problem = row
     if problem:
         return problem
-    if max(len(raw_src), *map(len, raw_references)) > cleaning.max_bytes:
+    if len(raw_src) + sum(map(len, raw_references)) > cleaning.max_bytes and (
+        max(len(raw_src), *map(len, raw_references)) > cleaning.max_bytes
+    ):
         return TOO_LONG
     try:
         src = raw_src.decode()

@@ -179,9 +179,10 @@ class Encoder:
         """Returns the pairs whose text is kept, and the others."""
         pairs: list[_Pair] = []
         rejects: list[_Reject] = []
+        fixed = work.chunk.split
         marks = work.marks or bytes(work.chunk.size)
         for row, mark in zip(work.chunk.rows(), marks, strict=True):
-            split = splitting.split_of(work.chunk, row, self._build)
+            split = fixed or splitting.split_of(work.chunk, row, self._build)
             found = self._text(work.chunk, row, split, mark)
             if isinstance(found, str):
                 rejects.append(_Reject(split, row.line, found, _shown(row)))
@@ -201,7 +202,8 @@ class Encoder:
         if train:
             if mark:
                 return _MARKED[mark]
-            copies = splitting.copies(chunk, row, self._build)
+            if chunk.weight != 1:
+                copies = splitting.copies(chunk, row, self._build)
             if not copies:
                 return cleaning.WEIGHT
         src, references = result
@@ -246,7 +248,7 @@ class Encoder:
         truncated = collections.Counter[str]()
         for pair, src_ids, tgt_ids in zip(pairs, *self._ids(pairs), strict=True):
             num_src, num_tgt = len(src_ids), len(tgt_ids)
-            longer = num_src if num_src > num_tgt else num_tgt
+            longer = max(num_src, num_tgt)
             reason: str | None = None
             cut = False
             if longer > records.MAX_LENGTH:
@@ -328,16 +330,17 @@ class Encoder:
         """Returns the records, dealt to the shards of their split in turn."""
         with_text = split != "train" or self._build.output.store_text
         framed: list[bytes] = []
-        lengths: list[tuple[int, int]] = []
+        lengths: list[int] = []  # source, target, source, target, ...
         for entry in kept:
             pair, src_ids, tgt_ids = entry
             if with_text or pair.label is not None:
                 record = self._serialized(entry, with_text)
             else:
                 record = records.serialize(src_ids, tgt_ids)
-            framed += [records.frame(record)] * pair.copies
-            lengths += [(len(src_ids), len(tgt_ids))] * pair.copies
-        sidecar = np.array(lengths, "<u2")
+            for _ in range(pair.copies):
+                framed.append(records.frame(record))
+                lengths += (len(src_ids), len(tgt_ids))
+        sidecar = np.array(lengths, "<u2").reshape(-1, 2)
         count = self._num_shards[split]
         return [
             ShardPart(

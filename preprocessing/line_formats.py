@@ -68,7 +68,9 @@ class Tsv:
         fields = line.split(b"\t")
         try:
             src, *references = [
-                b" ".join([fields[index] for index in column])
+                fields[column[0]]
+                if len(column) == 1
+                else b" ".join([fields[index] for index in column])
                 for column in self.columns
             ]
         except IndexError:

@@ -50,8 +50,6 @@ def copies(chunk: corpora.Chunk, row: rows.Row, build: config.BuildConfig) -> in
     The part after the point is drawn by hash: of weight 1.5, every second pair is
     written twice.
     """
-    if chunk.weight == 1:
-        return 1
     whole = int(chunk.weight)
     part = chunk.weight - whole
     if not part:
