@@ -60,7 +60,8 @@ lint: setup-dev ## Check style, types and that every flagfile parses.
 check: lint test ## Everything, the long tests included.
 	$(RUN) pytest -m long
 
-bench: setup ## Print the tables of figures for DATA_DIR.
+bench: setup ## Print the tables of figures for DATA_DIR, and for TEXT (TSV) if given.
+	$(RUN) tests.benchmarks.encoding $(if $(TEXT),--train=$(TEXT))
 	$(RUN) pipeline.inspect --data_dir=$(DATA_DIR) --benchmark_secs=10 --compare
 
 lock: ## Pin the newest versions that requirements*.in allow (needs uv).
