@@ -58,13 +58,12 @@ def clean_text(
     _, raw_src, raw_references, problem = row
     if problem:
         return problem
-    if len(raw_src) + sum(map(len, raw_references)) > cleaning.max_bytes and (
-        max(len(raw_src), *map(len, raw_references)) > cleaning.max_bytes
-    ):
+    longest = cleaning.max_bytes
+    if len(raw_src) > longest or len(max(raw_references, key=len)) > longest:
         return TOO_LONG
     try:
         src = raw_src.decode()
-        references = tuple([reference.decode() for reference in raw_references])
+        references = tuple(map(bytes.decode, raw_references))
     except UnicodeDecodeError:
         return ENCODING
     if keep:
@@ -77,7 +76,7 @@ def clean_text(
 
 def check_text(src: str, tgt: str, cleaning: config.CleaningConfig) -> str:
     """Returns why a training pair of such texts is left out, or nothing."""
-    if not src.strip() or not tgt.strip():
+    if not src or not tgt or src.isspace() or tgt.isspace():
         return EMPTY
     if cleaning.control == "drop" and (_CONTROLS.search(src) or _CONTROLS.search(tgt)):
         return CONTROL

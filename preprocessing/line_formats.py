@@ -5,6 +5,7 @@ lines travel as one block of bytes and are taken apart where they are encoded.
 """
 
 import dataclasses
+import functools
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -67,15 +68,23 @@ class Tsv:
                 return _undecodable(number, line)
         fields = line.split(b"\t")
         try:
-            src, *references = [
-                fields[column[0]]
-                if len(column) == 1
-                else b" ".join([fields[index] for index in column])
+            if self._plain is not None:
+                src, tgt = self._plain
+                return rows.Row(number, fields[src], (fields[tgt],))
+            found = [
+                b" ".join([fields[index] for index in column])
                 for column in self.columns
             ]
         except IndexError:
             return rows.Row(number, line, (), cleaning.COLUMNS)
-        return rows.Row(number, src, tuple(references))
+        return rows.Row(number, found[0], tuple(found[1:]))
+
+    @functools.cached_property
+    def _plain(self) -> tuple[int, int] | None:
+        """The positions, where there are two of one field each: most files."""
+        if [len(column) for column in self.columns] == [1, 1]:
+            return self.columns[0][0], self.columns[1][0]
+        return None
 
 
 @dataclasses.dataclass(frozen=True)

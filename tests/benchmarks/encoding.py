@@ -12,7 +12,6 @@ subwords are learned. Last line of stdout: one JSON object.
 import argparse
 import json
 import pathlib
-import resource
 import statistics
 import subprocess
 import sys
@@ -67,7 +66,8 @@ def _speeds(
         processor.encode(src, num_threads=2)
         processor.encode(tgt, num_threads=2)
         bare.append(len(rows) / (time.perf_counter() - begin))
-        built.append(len(rows) / _build(folder, train, f"--spm_model={model}"))
+        secs, _ = _build(folder, train, f"--spm_model={model}")
+        built.append(len(rows) / secs)
     bare_rate, built_rate = statistics.median(bare), statistics.median(built)
     ratio = statistics.median(
         [one / other for one, other in zip(built, bare, strict=True)]
@@ -95,9 +95,7 @@ def _memory(
                     f"{copy} {number} {src}\t{tgt}\n"
                     for number, (src, tgt) in enumerate(rows)
                 )
-        secs = _build(folder, path, f"--spm_model={model}", "--dedup")
-        # The largest process of all waited for, so the larger corpus comes last.
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        secs, peak = _build(folder, path, f"--spm_model={model}", "--dedup")
         peaks.append(peak)
         count = times * len(rows)
         print(f"  --dedup, {count:9,} pairs  {peak:8.0f} MB peak, {secs:.1f} s")
@@ -108,18 +106,23 @@ def _memory(
 
 # Runs the program in a process of its own and prints how long its main function took.
 _TIMED = """
-import sys, time
+import resource, sys, time
 from flags import binding
 from preprocessing import build, config
 asked = binding.parse(sys.argv[1:], config.BuildConfig)
 begin = time.perf_counter()
 build.main(asked)
-print(time.perf_counter() - begin)
+secs = time.perf_counter() - begin
+peaks = [resource.getrusage(who).ru_maxrss / 1024 for who in (
+    resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+print(secs, max(peaks))
 """
 
 
-def _build(folder: pathlib.Path, train: pathlib.Path, *flags: str) -> float:
-    """Builds and returns how long it took, in seconds."""
+def _build(
+    folder: pathlib.Path, train: pathlib.Path, *flags: str
+) -> tuple[float, float]:
+    """Builds; returns the seconds it took and its largest process, in MB."""
     done = subprocess.run(
         [
             *(sys.executable, "-c", _TIMED),
@@ -136,7 +139,8 @@ def _build(folder: pathlib.Path, train: pathlib.Path, *flags: str) -> float:
         stdout=subprocess.PIPE,
         text=True,
     )
-    return float(done.stdout.split()[-1])
+    secs, peak = map(float, done.stdout.split()[-2:])
+    return secs, peak
 
 
 if __name__ == "__main__":
