@@ -77,7 +77,8 @@ class Making:
         shutil.rmtree(scratch)
         names = [source.name for source in self._sources]
         limit = self._build.corpus.max_reject_fraction
-        shards.check_losses(names, accounts, limit)
+        for line in shards.check_losses(names, accounts, limit):
+            progress.logger.warning("%s", line)
         shards.check_not_empty(splits)
         for entry, account in zip(described, accounts, strict=False):
             entry.update(account.as_json())

@@ -204,19 +204,31 @@ def check_not_empty(splits: dict[str, manifest.Split]) -> None:
 
 def check_losses(
     names: list[str], accounts: list[Account], max_reject_fraction: float
-) -> None:
-    """Refuses a source that lost too many rows because it is not laid out as said."""
+) -> list[str]:
+    """Returns a warning for each source that lost rows it should not have.
+
+    Raises:
+        exits.Refusal: If a source lost more than `max_reject_fraction` of them because
+            it is not laid out or encoded as said.
+    """
+    warnings = []
     for name, account in zip(names, accounts, strict=True):
         lost = {
             reason: account.rejects[reason]
             for reason in cleaning.MALFORMED
             if account.rejects[reason]
         }
+        told = ", ".join(f"{reason} {count}" for reason, count in lost.items())
         if sum(lost.values()) > max_reject_fraction * account.rows:
-            told = ", ".join(f"{reason} {count}" for reason, count in lost.items())
             raise exits.Refusal(
                 exits.BAD_DATA,
                 f"{name}: {sum(lost.values())} of {account.rows} rows cannot be read "
                 f"as asked ({told}); see --format, --columns, --pattern and "
                 "--encoding, or accept the loss with --max_reject_fraction",
             )
+        if lost:
+            warnings.append(
+                f"{name}: {sum(lost.values())} of {account.rows} rows cannot be read "
+                f"as asked ({told}); they stand in rejects.tsv.gz"
+            )
+    return warnings

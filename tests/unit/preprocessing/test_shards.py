@@ -258,4 +258,8 @@ def test_a_source_that_is_not_laid_out_as_said_is_refused():
     account.rejects.update({"columns": 6, "empty": 50})
     with pytest.raises(exits.Refusal, match="a.tsv: 6 of 100 rows .*columns 6"):
         shards.check_losses(["a.tsv"], [account], 0.05)
-    shards.check_losses(["a.tsv"], [account], 0.06)
+    assert shards.check_losses(["a.tsv"], [account], 0.06) == [
+        "a.tsv: 6 of 100 rows cannot be read as asked (columns 6); they stand in "
+        "rejects.tsv.gz"
+    ]
+    assert shards.check_losses(["b.tsv"], [shards.Account()], 0.05) == []
