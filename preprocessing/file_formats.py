@@ -82,7 +82,7 @@ def _csv_row(
         shown = _back(",".join(fields))[: max_bytes + 1]
         return rows.Row(number, shown, (), cleaning.COLUMNS)
     try:
-        src, *references = [text.encode() for text in texts]
+        src, *references = [rows.one_line(text).encode() for text in texts]
     except UnicodeEncodeError:  # a surrogate stands for a byte that was not decoded
         shown = _back("\t".join(texts))[: max_bytes + 1]
         return rows.Row(number, shown, (), cleaning.ENCODING)
@@ -144,7 +144,8 @@ def _tmx_row(number: int, unit: Any, languages: tuple[str, ...]) -> rows.Row:
             if segment is not None and (
                 spoken == wanted or spoken.startswith((f"{wanted}-", f"{wanted}_"))
             ):
-                texts[language].append("".join(_tmx_text(segment)))
+                text = "".join(_tmx_text(segment))
+                texts[language].append(rows.one_line(text))
     src, *targets = texts.values()
     references = [text.encode() for target in targets for text in target]
     if not src or not references:
@@ -194,8 +195,10 @@ def read_po(path: pathlib.Path, encoding: str) -> Iterator[rows.Row]:
                 (entry.msgid_plural, entry.msgstr_plural.get(last, "")),
             ]
         for src, tgt in forms:
-            references = () if problem else (tgt.encode(),)
-            yield rows.Row(entry.linenum or 0, src.encode(), references, problem)
+            references = () if problem else (rows.one_line(tgt).encode(),)
+            yield rows.Row(
+                entry.linenum or 0, rows.one_line(src).encode(), references, problem
+            )
 
 
 def read_parquet(

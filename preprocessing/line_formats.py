@@ -207,7 +207,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 def _utf8(text: str) -> bytes:
     r"""Returns UTF-8; a lone surrogate, which JSON can escape (`\ud800`), stays bad."""
-    return text.encode(errors="surrogatepass")
+    return rows.one_line(text).encode(errors="surrogatepass")
 
 
 def _undecodable(number: int, line: bytes) -> rows.Row:

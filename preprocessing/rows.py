@@ -1,6 +1,9 @@
 """Rows: pairs as they are read, before they are decoded or cleaned."""
 
+import re
 from typing import NamedTuple
+
+_NEWLINES = re.compile(r"\s*[\r\n]\s*")
 
 
 class Row(NamedTuple):
@@ -18,3 +21,15 @@ class Row(NamedTuple):
     src: bytes
     references: tuple[bytes, ...]
     problem: str = ""
+
+
+def one_line(text: str) -> str:
+    r"""Returns a text with a space for each break of a line.
+
+    A quoted CSV field or a JSON string may have several lines. What is translated later
+    comes a line at a time, so a model should not learn from anything else.
+
+    >>> one_line("a \r\n\n b\n")
+    'a b'
+    """
+    return _NEWLINES.sub(" ", text).strip() if _NEWLINES.search(text) else text

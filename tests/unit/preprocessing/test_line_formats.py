@@ -26,6 +26,7 @@ def _json(content, *columns: str, labels: bool = False):
         ({"src": "a", "tgt": ["x", "y"]}, ("src", "tgt.1"), ("a", "y")),
         ({"src": "a", "tgt": 5}, (), ("a", "5")),
         ({"t": "a", "u": "b", "tgt": "x"}, ("t+u", "tgt"), ("a b", "x")),
+        ({"src": "a \r\n\n b\n", "tgt": "x"}, (), ("a b", "x")),
         ({"src": "a"}, (), "columns"),
         ({"src": "a", "tgt": None}, (), "columns"),
         ({"src": {"b": 1}, "tgt": "x"}, (), "columns"),
