@@ -72,6 +72,42 @@ def serialize(
     return _example(parts)
 
 
+def framed_pairs(
+    src_ids: Sequence[Sequence[int]], tgt_ids: Sequence[Sequence[int]]
+) -> list[bytes]:
+    """Returns `frame(serialize(src, tgt))` for many pairs, in half the time.
+
+    Raises:
+        ValueError: If a side has more tokens than a sidecar can say.
+    """
+    if max(map(len, (*src_ids, *tgt_ids)), default=0) > MAX_LENGTH:
+        raise ValueError(f"a side has more than {MAX_LENGTH} tokens")
+    examples = []
+    join, varint = b"".join, _ID_VARINTS.__getitem__
+    for src, tgt in zip(src_ids, tgt_ids, strict=True):
+        try:
+            packed_src, packed_tgt = join(map(varint, src)), join(map(varint, tgt))
+        except IndexError:
+            packed_src, packed_tgt = _packed(src), _packed(tgt)
+        features = join(
+            (
+                _ids_header(SRC_IDS, len(packed_src)),
+                packed_src,
+                _ids_header(TGT_IDS, len(packed_tgt)),
+                packed_tgt,
+                _lengths_entry(len(src), len(tgt)),
+            )
+        )
+        examples.append(_example_header(len(features)) + features)
+    crcs = np.fromiter(map(google_crc32c.value, examples), np.uint32, len(examples))
+    masked = ((crcs >> 15) | (crcs << 17)) + np.uint32(_CRC_MASK_DELTA)
+    ends = masked.astype("<u4").tobytes()
+    return [
+        _frame_header(len(data)) + data + ends[4 * number : 4 * number + 4]
+        for number, data in enumerate(examples)
+    ]
+
+
 def serialize_labelled(
     src_ids: Sequence[int],
     label: int,
@@ -265,13 +301,22 @@ def _ids_entry(name: str, ids: Sequence[int]) -> tuple[bytes, bytes]:
     Raises:
         ValueError: If there are more ids than a sidecar can say.
     """
+    packed = _packed(ids)
+    return _ids_header(name, len(packed)), packed
+
+
+def _packed(ids: Sequence[int]) -> bytes:
+    """Returns ids as varints.
+
+    Raises:
+        ValueError: If there are more than a sidecar can say.
+    """
     if len(ids) > MAX_LENGTH:
         raise ValueError(f"{len(ids)} tokens, the most is {MAX_LENGTH}")
     try:
-        packed = b"".join([_ID_VARINTS[value] for value in ids])
+        return b"".join([_ID_VARINTS[value] for value in ids])
     except IndexError:
-        packed = b"".join(map(_varint, ids))
-    return _ids_header(name, len(packed)), packed
+        return b"".join(map(_varint, ids))
 
 
 @functools.lru_cache(_CACHED)

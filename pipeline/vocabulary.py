@@ -44,7 +44,7 @@ class Vocabulary:
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Returns the ids of each text, without BOS, EOS or PAD."""
-        return self._processor.EncodeAsIds(list(texts))
+        return self._processor.EncodeAsIds(list(texts), num_threads=1)
 
     def sample(
         self, texts: Sequence[str], *, alpha: float, seed: int

@@ -43,13 +43,15 @@ class Fingerprinter:
     def __call__(self, chunk: corpora.Chunk) -> tuple[int, np.ndarray]:
         """Returns how many rows there are, and fingerprints of those that were read."""
         found = []
-        for number, row in enumerate(chunk.rows(), start=chunk.first_row):
+        read = chunk.rows()
+        splits = splitting.splits_of(chunk, read, self._build)
+        for number, (row, split) in enumerate(zip(read, splits, strict=True)):
             if row.problem:
                 continue
-            split = _SPLITS.index(splitting.split_of(chunk, row, self._build))
             src = row.src.strip()
             pair = b"\x1f".join((src, *map(bytes.strip, row.references)))
-            found.append((_hash(src), _hash(pair), number, split))
+            place = (chunk.first_row + number, _SPLITS.index(split))
+            found.append((_hash(src), _hash(pair), *place))
         return chunk.size, np.array(found, _FINGERPRINT)
 
 

@@ -104,24 +104,34 @@ class Encoded(NamedTuple):
     rejects: bytes
 
 
-class _Pair(NamedTuple):
-    """A pair whose text is kept; what its ids are is not known yet."""
+@dataclasses.dataclass
+class _Pairs:
+    """Pairs whose text is kept, a list for each property: tuples cost as much as ids.
 
-    row: rows.Row
-    split: str
-    src: str
-    tgt: str
-    references: tuple[bytes, ...]
-    copies: int
-    label: labels.Label | None
+    Attributes:
+        rows: Where each was read.
+        splits: Of each.
+        src: Sources.
+        tgt: Targets, or the first of several references; empty where there are labels.
+        references: As they were read.
+        copies: How often each is written.
+        labels: Of each, where there are labels.
+    """
+
+    rows: list[rows.Row]
+    splits: list[str]
+    src: list[str]
+    tgt: list[str]
+    references: list[tuple[bytes, ...]]
+    copies: list[int]
+    labels: list[labels.Label | None]
 
 
-class _Kept(NamedTuple):
-    """A pair that is written, and its ids."""
+class _Ids(NamedTuple):
+    """Subwords of each pair."""
 
-    pair: _Pair
-    src_ids: list[int]
-    tgt_ids: list[int]
+    src: list[list[int]]
+    tgt: list[list[int]]
 
 
 class _Reject(NamedTuple):
@@ -156,17 +166,18 @@ class Encoder:
     def __call__(self, work: Work) -> Encoded:
         """Returns what becomes of each row."""
         pairs, rejects = self._texts(work)
-        kept, too_long_or_short, truncated = self._bounded(pairs)
+        ids = self._ids(pairs)
+        kept, too_long_or_short, truncated = self._bounded(pairs, ids)
         rejects += too_long_or_short
         repeats = collections.Counter[str]()
-        for pair, _, _ in kept:
-            if pair.copies > 1:
-                repeats[pair.split] += pair.copies - 1
+        for index in kept:
+            if pairs.copies[index] > 1:
+                repeats[pairs.splits[index]] += pairs.copies[index] - 1
         return Encoded(
             source=work.chunk.source,
             num_rows=work.chunk.size,
-            parts=self._parts(work.chunk.number, kept),
-            kept=collections.Counter([pair.split for pair, _, _ in kept]),
+            parts=self._parts(work.chunk.number, pairs, ids, kept),
+            kept=collections.Counter([pairs.splits[index] for index in kept]),
             repeats=repeats,
             truncated=truncated,
             reasons=collections.Counter(
@@ -175,25 +186,32 @@ class Encoder:
             rejects=_reject_lines(work.chunk.name, rejects),
         )
 
-    def _texts(self, work: Work) -> tuple[list[_Pair], list[_Reject]]:
+    def _texts(self, work: Work) -> tuple[_Pairs, list[_Reject]]:
         """Returns the pairs whose text is kept, and the others."""
-        pairs: list[_Pair] = []
+        chunk = work.chunk
+        found = chunk.rows()
+        splits = splitting.splits_of(chunk, found, self._build)
+        plain = chunk.weight == 1 and self._labels is None
+        if plain and not any(work.marks or b""):
+            clean = cleaning.clean_together(found, self._build.cleaning)
+            if clean is not None:
+                references = [row.references for row in found]
+                ones = [1] * len(found)
+                none: list[labels.Label | None] = [None] * len(found)
+                return _Pairs(found, splits, *clean, references, ones, none), []
+        pairs = _Pairs([], [], [], [], [], [], [])
         rejects: list[_Reject] = []
-        fixed = work.chunk.split
-        marks = work.marks or bytes(work.chunk.size)
-        for row, mark in zip(work.chunk.rows(), marks, strict=True):
-            split = fixed or splitting.split_of(work.chunk, row, self._build)
-            found = self._text(work.chunk, row, split, mark)
-            if isinstance(found, str):
-                rejects.append(_Reject(split, row.line, found, _shown(row)))
-            else:
-                pairs += found
+        marks = work.marks or bytes(chunk.size)
+        for row, split, mark in zip(found, splits, marks, strict=True):
+            reason = self._add(pairs, chunk, row, split, mark)
+            if reason is not None:
+                rejects.append(_Reject(split, row.line, reason, _shown(row)))
         return pairs, rejects
 
-    def _text(
-        self, chunk: corpora.Chunk, row: rows.Row, split: str, mark: int
-    ) -> list[_Pair] | str:
-        """Returns the pairs that a row holds, or the reason why it is left out."""
+    def _add(
+        self, pairs: _Pairs, chunk: corpora.Chunk, row: rows.Row, split: str, mark: int
+    ) -> str | None:
+        """Adds the pairs that a row holds, or returns why it is left out."""
         train = split == "train"
         result = cleaning.clean_text(row, self._build.cleaning, keep=not train)
         if isinstance(result, str):
@@ -206,18 +224,28 @@ class Encoder:
                 copies = splitting.copies(chunk, row, self._build)
             if not copies:
                 return cleaning.WEIGHT
-        src, references = result
+        src, texts = result
+        label = None
         if self._labels is not None:
-            label = self._label(self._labels, row, references[0], split, chunk.name)
+            label = self._label(self._labels, row, texts[0], split, chunk.name)
             if label is None:
                 return cleaning.LABEL
-            return [_Pair(row, split, src, "", row.references, copies, label)]
-        if train and len(references) > 1:  # each is something to learn from
-            return [
-                _Pair(row, split, src, tgt, (raw,), copies, None)
-                for tgt, raw in zip(references, row.references, strict=True)
+            targets = [("", row.references)]
+        elif train:  # each reference is something to learn from
+            targets = [
+                (tgt, (raw,)) for tgt, raw in zip(texts, row.references, strict=True)
             ]
-        return [_Pair(row, split, src, references[0], row.references, copies, None)]
+        else:
+            targets = [(texts[0], row.references)]
+        for tgt, references in targets:
+            pairs.rows.append(row)
+            pairs.splits.append(split)
+            pairs.src.append(src)
+            pairs.tgt.append(tgt)
+            pairs.references.append(references)
+            pairs.copies.append(copies)
+            pairs.labels.append(label)
+        return None
 
     def _label(
         self, known: labels.Labels, row: rows.Row, text: str, split: str, name: str
@@ -240,107 +268,127 @@ class Encoder:
             ) from None
 
     def _bounded(
-        self, pairs: list[_Pair]
-    ) -> tuple[list[_Kept], list[_Reject], collections.Counter[str]]:
-        """Returns the pairs whose ids are kept, the others, and how many were cut."""
+        self, pairs: _Pairs, ids: _Ids
+    ) -> tuple[list[int], list[_Reject], collections.Counter[str]]:
+        """Returns which pairs are kept, the others, and how many were cut, in `ids`."""
         bounds = self._build.cleaning
-        kept, rejects = [], []
+        num_src = np.fromiter(map(len, ids.src), np.int64, len(ids.src))
+        num_tgt = np.fromiter(map(len, ids.tgt), np.int64, len(ids.tgt))
+        other = num_src if self._tgt is None else num_tgt
+        unusual = ~cleaning.plainly_good_lengths(num_src, other, bounds)
+        rejects: list[_Reject] = []
         truncated = collections.Counter[str]()
-        for pair, src_ids, tgt_ids in zip(pairs, *self._ids(pairs), strict=True):
-            num_src, num_tgt = len(src_ids), len(tgt_ids)
-            longer = max(num_src, num_tgt)
+        for index in np.flatnonzero(unusual).tolist():
+            split, row = pairs.splits[index], pairs.rows[index]
+            longer = max(num_src[index], num_tgt[index])
             reason: str | None = None
-            cut = False
             if longer > records.MAX_LENGTH:
                 reason = cleaning.TOO_LONG  # a character can become many
-            elif pair.split == "train":
-                other = num_tgt if pair.label is None else num_src
-                reason = cleaning.check_lengths(num_src, other, bounds)
-                cut = longer >= bounds.max_length
+            elif split == "train":
+                reason = cleaning.check_lengths(num_src[index], other[index], bounds)
             if reason is not None:
-                text = b"\t".join((pair.row.src, *pair.references))
-                rejects.append(_Reject(pair.split, pair.row.line, reason, text))
-            elif cut:
-                truncated[pair.split] += 1
-                kept.append(_Kept(pair, self._cut(src_ids), self._cut(tgt_ids)))
-            else:
-                kept.append(_Kept(pair, src_ids, tgt_ids))
-        return kept, rejects, truncated
+                text = b"\t".join((row.src, *pairs.references[index]))
+                rejects.append(_Reject(split, row.line, reason, text))
+                continue
+            unusual[index] = False
+            if split == "train" and longer >= bounds.max_length:
+                truncated[split] += 1
+                for side in ids:
+                    side[index] = side[index][: bounds.max_length - 1]
+        return np.flatnonzero(~unusual).tolist(), rejects, truncated
 
-    def _ids(self, pairs: list[_Pair]) -> tuple[list[list[int]], list[list[int]]]:
+    def _ids(self, pairs: _Pairs) -> _Ids:
         """Returns the best segmentation of each pair."""
-        src = self._src.encode([pair.src for pair in pairs])
+        src = self._src.encode(pairs.src)
         if self._tgt is None:
-            return src, [[] for _ in pairs]
-        return src, self._tgt.encode([pair.tgt for pair in pairs])
+            return _Ids(src, [[] for _ in src])
+        return _Ids(src, self._tgt.encode(pairs.tgt))
 
-    def _cut(self, ids: list[int]) -> list[int]:
-        return ids[: self._build.cleaning.max_length - 1]
-
-    def _parts(self, index: int, kept: list[_Kept]) -> list[ShardPart]:
+    def _parts(
+        self, index: int, pairs: _Pairs, ids: _Ids, kept: list[int]
+    ) -> list[ShardPart]:
         """Returns the records of chunk `index`, by split, segmentation and shard."""
         parts = []
+        by_split = collections.defaultdict[str, list[int]](list)
+        for pair in kept:
+            by_split[pairs.splits[pair]].append(pair)
         for split in manifest.SPLITS:
-            own = [entry for entry in kept if entry[0].split == split]
+            own = by_split[split]
             if not own:
                 continue
+            best = _Ids(
+                [ids.src[pair] for pair in own], [ids.tgt[pair] for pair in own]
+            )
             if split != "train" or not self._build.subwords.subword_samples:
-                parts += self._dealt(index, split, 0, own)
+                parts += self._dealt(index, split, 0, pairs, own, best)
                 continue
             for number in range(self._build.subwords.subword_samples):
-                drawn = self._resegmented(index, number, own)
-                parts += self._dealt(index, split, number, drawn)
+                drawn = self._resegmented(index, number, pairs, own, best)
+                parts += self._dealt(index, split, number, pairs, own, drawn)
         return parts
 
-    def _resegmented(self, index: int, number: int, kept: list[_Kept]) -> list[_Kept]:
-        """Returns the pairs with segmentation `number` drawn for them.
+    def _resegmented(
+        self, index: int, number: int, pairs: _Pairs, own: list[int], best: _Ids
+    ) -> _Ids:
+        """Returns segmentation `number`, drawn for the pairs `own`.
 
         One that is too long for training gives way to the best one.
         """
         sides = []
-        for side, model, texts, best in (
-            ("src", self._src, [e.pair.src for e in kept], [e.src_ids for e in kept]),
-            ("tgt", self._tgt, [e.pair.tgt for e in kept], [e.tgt_ids for e in kept]),
+        for side, model, texts, otherwise in (
+            ("src", self._src, pairs.src, best.src),
+            ("tgt", self._tgt, pairs.tgt, best.tgt),
         ):
             fixed = self._build.subwords.type(side) in ("char", "word")
             if model is None or fixed:
-                sides.append(best)
+                sides.append(otherwise)
                 continue
             key = f"{self._build.output.seed} {index} {number} {side}"
             digest = hashlib.blake2b(key.encode(), digest_size=4).digest()
             drawn = model.sample(
-                texts,
+                [texts[pair] for pair in own],
                 alpha=self._build.subwords.sampling_alpha,
                 seed=int.from_bytes(digest, "little"),
             )
             sides.append(
                 [
                     ids if 0 < len(ids) < self._build.cleaning.max_length else other
-                    for ids, other in zip(drawn, best, strict=True)
+                    for ids, other in zip(drawn, otherwise, strict=True)
                 ]
             )
-        return [
-            _Kept(entry.pair, src_ids, tgt_ids)
-            for entry, src_ids, tgt_ids in zip(kept, *sides, strict=True)
-        ]
+        return _Ids(*sides)
 
     def _dealt(
-        self, index: int, split: str, segmentation: int, kept: list[_Kept]
+        self,
+        index: int,
+        split: str,
+        segmentation: int,
+        pairs: _Pairs,
+        own: list[int],
+        ids: _Ids,
     ) -> list[ShardPart]:
         """Returns the records, dealt to the shards of their split in turn."""
         with_text = split != "train" or self._build.output.store_text
-        framed: list[bytes] = []
-        lengths: list[int] = []  # source, target, source, target, ...
-        for entry in kept:
-            pair, src_ids, tgt_ids = entry
-            if with_text or pair.label is not None:
-                record = self._serialized(entry, with_text)
-            else:
-                record = records.serialize(src_ids, tgt_ids)
-            for _ in range(pair.copies):
-                framed.append(records.frame(record))
-                lengths += (len(src_ids), len(tgt_ids))
-        sidecar = np.array(lengths, "<u2").reshape(-1, 2)
+        num_src = list(map(len, ids.src))
+        num_tgt = list(map(len, ids.tgt))
+        if with_text or self._labels is not None:
+            framed = [
+                records.frame(
+                    self._serialized(pairs, pair, src_ids, tgt_ids, with_text)
+                )
+                for pair, src_ids, tgt_ids in zip(own, *ids, strict=True)
+            ]
+        else:
+            framed = records.framed_pairs(ids.src, ids.tgt)
+        lengths = np.array((num_src, num_tgt), "<u2").T  # [N, 2]
+        copies = [pairs.copies[pair] for pair in own]
+        if max(copies) > 1:
+            framed = [
+                record
+                for record, times in zip(framed, copies, strict=True)
+                for _ in range(times)
+            ]
+            lengths = np.repeat(lengths, copies, axis=0)
         count = self._num_shards[split]
         return [
             ShardPart(
@@ -348,20 +396,31 @@ class Encoder:
                 segmentation,
                 (first + index) % count,
                 b"".join(framed[first::count]),
-                sidecar[first::count].tobytes(),
+                lengths[first::count].tobytes(),
             )
             for first in range(min(count, len(framed)))
         ]
 
-    def _serialized(self, entry: _Kept, with_text: bool) -> bytes:
-        pair = entry.pair
-        src_text = pair.row.src if with_text else None
-        if pair.label is None:
-            texts = pair.references if with_text else ()
-            return records.serialize(entry.src_ids, entry.tgt_ids, src_text, texts)
-        name = self._labels.names[pair.label.id].encode() if self._labels else b""
+    def _serialized(
+        self,
+        pairs: _Pairs,
+        pair: int,
+        src_ids: list[int],
+        tgt_ids: list[int],
+        with_text: bool,
+    ) -> bytes:
+        """Returns the record of a pair that has its text or a label in it."""
+        src_text = pairs.rows[pair].src if with_text else None
+        label = pairs.labels[pair]
+        if self._labels is None or label is None:
+            texts = pairs.references[pair] if with_text else ()
+            return records.serialize(src_ids, tgt_ids, src_text, texts)
         return records.serialize_labelled(
-            entry.src_ids, pair.label.id, pair.label.shares, src_text, name
+            src_ids,
+            label.id,
+            label.shares,
+            src_text,
+            self._labels.names[label.id].encode(),
         )
 
 

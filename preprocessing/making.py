@@ -233,10 +233,10 @@ class Making:
             if chunk.split not in (None, "train"):
                 continue
             marks = self._marks.of(chunk) or bytes(chunk.size)
-            for row, mark in zip(chunk.rows(), marks, strict=True):
-                if not mark and (
-                    splitting.split_of(chunk, row, self._build) == "train"
-                ):
+            found = chunk.rows()
+            splits = splitting.splits_of(chunk, found, self._build)
+            for row, split, mark in zip(found, splits, marks, strict=True):
+                if split == "train" and not mark:
                     yield chunk, row
 
     @functools.cached_property

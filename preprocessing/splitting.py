@@ -6,6 +6,7 @@ workers, and whatever else is in the corpus.
 
 import functools
 import hashlib
+from collections.abc import Sequence
 
 from preprocessing import config, corpora, rows
 
@@ -28,20 +29,25 @@ def _seeded(seed: int, use: bytes) -> "hashlib.blake2b":
     return hashlib.blake2b(digest_size=8, key=seed.to_bytes(8, "little"), person=use)
 
 
-def split_of(chunk: corpora.Chunk, row: rows.Row, build: config.BuildConfig) -> str:
-    """Returns the split of a row: that of its source, or by a hash of the row."""
+def splits_of(
+    chunk: corpora.Chunk, found: Sequence[rows.Row], build: config.BuildConfig
+) -> list[str]:
+    """Returns the split of each row: that of its source, or by a hash of the row."""
     if chunk.split is not None:
-        return chunk.split
-    corpus = build.corpus
-    key = row.src
+        return [chunk.split] * len(found)
+    corpus, seed = build.corpus, build.output.seed
+    test = corpus.test_fraction
+    held_out = test + corpus.valid_fraction
+    keys = (row.src for row in found)
     if corpus.split_by == "line":
-        key = b"\n".join((chunk.name.encode(), row.line.to_bytes(8, "little"), row.src))
-    position = draw(key, build.output.seed, b"split")
-    if position < corpus.test_fraction:
-        return "test"
-    if position < corpus.test_fraction + corpus.valid_fraction:
-        return "valid"
-    return "train"
+        name = chunk.name.encode()
+        keys = (
+            b"\n".join((name, row.line.to_bytes(8, "little"), row.src)) for row in found
+        )
+    return [
+        "train" if position >= held_out else "test" if position < test else "valid"
+        for position in [draw(key, seed, b"split") for key in keys]
+    ]
 
 
 def copies(chunk: corpora.Chunk, row: rows.Row, build: config.BuildConfig) -> int:

@@ -12,8 +12,9 @@ import sys
 import time
 
 import pytest
+from sentencepiece import sentencepiece_model_pb2
 
-from pipeline import manifest, records, vocabulary
+from pipeline import exits, manifest, records, vocabulary
 from tests import programs, small_data
 
 BUILD = "preprocessing.build"
@@ -342,4 +343,24 @@ def test_a_file_that_is_not_laid_out_as_said_is_refused(tmp_path):
     )
     assert done.returncode == 65
     assert "pairs.tsv: 10 of 100 rows cannot be read" in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_model_with_more_pieces_than_an_id_can_say_is_refused(data_dir, tmp_path):
+    """FAULTS 19."""
+    model = sentencepiece_model_pb2.ModelProto.FromString(
+        (data_dir / "shared.model").read_bytes()
+    )
+    for number in range(65_536):
+        model.pieces.add(piece=f"more{number}", score=-99.0)
+    path = tmp_path / "large.model"
+    path.write_bytes(model.SerializeToString())
+    result = programs.run(
+        "preprocessing.build",
+        "--corpus=numbers",
+        f"--spm_model={path}",
+        f"--data_dir={tmp_path / 'data'}",
+    )
+    assert result.returncode == exits.MISMATCH
+    assert "pieces, at most 65535" in result.stderr
     assert not (tmp_path / "data").exists()

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline import exits, records
 
@@ -23,6 +25,21 @@ def test_a_record_is_the_example_that_protobuf_would_write(seed):
     assert list(feature["lengths"].int64_list.value) == [len(src), len(tgt)]
     assert list(feature["src_text"].bytes_list.value) == ["é\t\0".encode()]
     assert list(feature["tgt_text"].bytes_list.value) == [b"a", b""]
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(st.integers(0, 2**31 - 1), max_size=40),
+            st.lists(st.integers(0, 300), max_size=200),
+        )
+    )
+)
+def test_many_pairs_at_once_are_framed_as_one_by_one(pairs):
+    src, tgt = [src for src, _ in pairs], [tgt for _, tgt in pairs]
+    wanted = [records.frame(records.serialize(*pair)) for pair in pairs]
+    assert records.framed_pairs(src, tgt) == wanted
 
 
 def test_training_records_hold_no_text():
@@ -52,6 +69,8 @@ def test_a_side_that_a_sidecar_cannot_count_is_refused():
     """FAULTS 19."""
     with pytest.raises(ValueError, match="65536 tokens"):
         records.serialize([4] * 65_536, [5])
+    with pytest.raises(ValueError, match="65535 tokens"):
+        records.framed_pairs([[4], [4] * 65_536], [[5], [5]])
 
 
 def test_a_sidecar_of_another_size_is_refused(tmp_path):

@@ -1,4 +1,7 @@
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from preprocessing import cleaning, config, rows
 
@@ -96,3 +99,44 @@ def test_a_shortest_length_can_be_asked_for():
     bounds = config.CleaningConfig(min_length=3)
     assert cleaning.check_lengths(3, 2, bounds) == "too_short"
     assert cleaning.check_lengths(3, 3, bounds) is None
+
+
+_SIDE = st.one_of(
+    st.text(max_size=12).map(lambda text: text.encode(errors="surrogatepass")),
+    st.binary(max_size=25),
+    st.sampled_from([b"a", b"b c", "é".encode(), b"a\nb", b"x\x0c", b"\xc2\xa0"]),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.tuples(_SIDE, _SIDE), min_size=1, max_size=5),
+    st.sampled_from(["drop", "keep"]),
+)
+def test_rows_looked_at_together_are_judged_as_one_by_one(pairs, control):
+    bounds = config.CleaningConfig(max_bytes=20, control=control)
+    found = [_row(src, tgt) for src, tgt in pairs]
+    alone = [cleaning.clean_text(row, bounds, keep=False) for row in found]
+    together = cleaning.clean_together(found, bounds)
+    if together is not None:
+        wanted = [(src, (tgt,)) for src, tgt in zip(*together, strict=True)]
+        assert alone == wanted
+    elif not any(b"\n" in side for pair in pairs for side in pair):
+        assert any(isinstance(result, str) for result in alone)
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        config.CleaningConfig(max_length=10),
+        config.CleaningConfig(max_length=10, max_ratio=3, min_length=2),
+        config.CleaningConfig(max_length=10, overlong="truncate"),
+    ],
+)
+def test_lengths_looked_at_together_are_judged_as_one_by_one(bounds):
+    src, tgt = (side.reshape(-1) for side in np.meshgrid(range(13), range(13)))
+    good = cleaning.plainly_good_lengths(src, tgt, bounds)
+    for num_src, num_tgt, plain in zip(src, tgt, good, strict=True):
+        reason = cleaning.check_lengths(num_src, num_tgt, bounds)
+        cut = max(num_src, num_tgt) >= bounds.max_length
+        assert plain == (reason is None and not cut)
