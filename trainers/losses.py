@@ -36,6 +36,7 @@ def of_hidden(
     vectors: tf.Tensor,
     targets: tf.Tensor,
     *,
+    num_subwords: int,
     smoothing: tf.Tensor | float,
 ) -> Losses:
     """Returns the losses of real tokens whose logits are `hidden @ vectors.T`.
@@ -51,14 +52,15 @@ def of_hidden(
 
     Args:
         hidden: float [N, D], one row a real token.
-        vectors: Output embedding, float [V, D].
+        vectors: Output embedding, float [V or more, D]; rows from V on are no subwords.
         targets: int32 [N].
+        num_subwords: V.
         smoothing: Mass spread over the vocabulary, in [0, 1).
     """
     rows = tf.gather(vectors, targets)  # [N, D]
     target_logits = tf.reduce_sum(hidden * rows, -1)  # [N]
-    mean_logits = tf.linalg.matvec(hidden, tf.reduce_mean(vectors, 0))  # [N]
-    log_z, best = _log_normaliser(hidden, vectors)
+    mean_logits = tf.linalg.matvec(hidden, tf.reduce_mean(vectors[:num_subwords], 0))
+    log_z, best = _log_normaliser(hidden, vectors, num_subwords)
     nll = log_z - target_logits
     loss = nll + smoothing * (target_logits - mean_logits)
     return Losses(
@@ -70,25 +72,35 @@ def of_hidden(
     )
 
 
-@tf.custom_gradient
-def _log_normaliser(hidden: tf.Tensor, vectors: tf.Tensor) -> Any:
+def _log_normaliser(
+    hidden: tf.Tensor, vectors: tf.Tensor, num_subwords: int
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the log-sum-exp and the largest of the logits, float [N] each."""
-    logits = tf.matmul(hidden, vectors, transpose_b=True)  # [N, V]
-    best = tf.reduce_max(logits, -1)
-    unnormalised = tf.exp(logits - best[:, None])  # [N, V]
-    total = tf.reduce_sum(unnormalised, -1)
+    num_fillers = vectors.shape[0] - num_subwords
 
-    def gradient(
-        upstream: tf.Tensor, of_best: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        del of_best  # only compared, never differentiated
-        weight = (upstream / total)[:, None]
-        return (
-            tf.matmul(unnormalised, vectors) * weight,
-            tf.matmul(unnormalised, hidden * weight, transpose_a=True),
-        )
+    @tf.custom_gradient
+    def compute(hidden: tf.Tensor, vectors: tf.Tensor) -> Any:
+        logits = tf.matmul(hidden, vectors, transpose_b=True)  # [N, V]
+        if num_fillers:  # another pass over the largest array, so only where needed
+            lowest = [0.0] * num_subwords + [logits.dtype.min] * num_fillers
+            logits = tf.nn.bias_add(logits, tf.constant(lowest, logits.dtype))
+        best = tf.reduce_max(logits, -1)
+        unnormalised = tf.exp(logits - best[:, None])  # [N, V]
+        total = tf.reduce_sum(unnormalised, -1)
 
-    return (best + tf.math.log(total), tf.stop_gradient(best)), gradient
+        def gradient(
+            upstream: tf.Tensor, of_best: tf.Tensor
+        ) -> tuple[tf.Tensor, tf.Tensor]:
+            del of_best  # only compared, never differentiated
+            weight = (upstream / total)[:, None]
+            return (
+                tf.matmul(unnormalised, vectors) * weight,
+                tf.matmul(unnormalised, hidden * weight, transpose_a=True),
+            )
+
+        return (best + tf.math.log(total), tf.stop_gradient(best)), gradient
+
+    return compute(hidden, vectors)
 
 
 def of_logits(

@@ -212,6 +212,7 @@ class Transformer(tf.Module):
             tf.gather(hidden, real),
             tf.convert_to_tensor(self.tgt_embedding.vectors),
             tf.gather(flat, real),
+            num_subwords=self.tgt_embedding.size,
             smoothing=smoothing,
         )
 
@@ -245,8 +246,7 @@ class Transformer(tf.Module):
             prefix.append(new)
         if self._config.norm == "pre":
             stream = self.decoder_norm(stream)
-        logits = tf.matmul(stream, self.tgt_embedding.vectors, transpose_b=True)
-        return logits, state._replace(prefix=tuple(prefix))
+        return self.tgt_embedding.logits(stream), state._replace(prefix=tuple(prefix))
 
     def _hidden(self, batch: batching.Batch, draw: noise.Noise) -> tf.Tensor:
         """Returns the decoder's output, float [B * T, D]."""

@@ -25,14 +25,23 @@ def _case(seed: int, rows: int = 7, width: int = 5, size: int = 11):
     )
 
 
+def _with_fillers(vectors: np.ndarray, count: int) -> tf.Tensor:
+    """Returns the vectors with rows after them that belong to no subword."""
+    return tf.constant(np.pad(vectors, ((0, count), (0, 0)), constant_values=9.0))
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
 @pytest.mark.parametrize("seed", range(3))
-def test_the_loss_is_the_cross_entropy_of_the_smoothed_target(seed, smoothing):
+@pytest.mark.parametrize("num_fillers", [0, 5])
+def test_the_loss_is_the_cross_entropy_of_the_smoothed_target(
+    seed, smoothing, num_fillers
+):
     hidden, vectors, targets = _case(seed)
     found = losses.of_hidden(
         tf.constant(hidden),
-        tf.constant(vectors),
+        _with_fillers(vectors, num_fillers),
         tf.constant(targets),
+        num_subwords=len(vectors),
         smoothing=smoothing,
     )
     loss, nll = _oracle(hidden @ vectors.T, targets, smoothing)
@@ -44,17 +53,24 @@ def test_the_loss_is_the_cross_entropy_of_the_smoothed_target(seed, smoothing):
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_the_gradient_is_that_of_finite_differences(smoothing):
+@pytest.mark.parametrize("num_fillers", [0, 5])
+def test_the_gradient_is_that_of_finite_differences(smoothing, num_fillers):
     """Promise P4, in float64."""
     hidden, vectors, targets = _case(5)
 
     def loss(one, other):
         return _oracle(one @ other.T, targets, smoothing)[0]
 
-    one, other = tf.constant(hidden), tf.constant(vectors)
+    one, other = tf.constant(hidden), _with_fillers(vectors, num_fillers)
     with tf.GradientTape() as tape:
         tape.watch([one, other])
-        value = losses.of_hidden(one, other, tf.constant(targets), smoothing=smoothing)
+        value = losses.of_hidden(
+            one,
+            other,
+            tf.constant(targets),
+            num_subwords=len(vectors),
+            smoothing=smoothing,
+        )
     gradients = [
         tf.convert_to_tensor(gradient).numpy()
         for gradient in tape.gradient(value.loss_sum, [one, other])
@@ -68,13 +84,17 @@ def test_the_gradient_is_that_of_finite_differences(smoothing):
                 moved[number][index] += shift
                 sides.append(loss(*moved))
             numeric[index] = (sides[0] - sides[1]) / 2e-6
-        np.testing.assert_allclose(gradients[number], numeric, rtol=1e-6, atol=1e-8)
+        found = gradients[number][: len(array)]
+        np.testing.assert_allclose(found, numeric, rtol=1e-6, atol=1e-8)
+        assert not gradients[number][len(array) :].any()
 
 
 def test_large_logits_neither_overflow_nor_vanish():
     hidden = tf.constant([[1000.0, 0.0], [-1000.0, 0.0]])
     vectors = tf.constant([[1.0, 0.0], [0.9, 0.0], [-1.0, 0.0]])
-    found = losses.of_hidden(hidden, vectors, tf.constant([0, 2]), smoothing=0.0)
+    found = losses.of_hidden(
+        hidden, vectors, tf.constant([0, 2]), num_subwords=3, smoothing=0.0
+    )
     assert float(found.nll_sum) == pytest.approx(0.0, abs=1e-6)
 
 
@@ -93,6 +113,10 @@ def test_losses_of_logits_are_those_of_hidden_states_and_skip_padding():
 
 def test_a_uniform_model_loses_the_logarithm_of_the_vocabulary():
     found = losses.of_hidden(
-        tf.zeros([3, 4]), tf.zeros([8, 4]), tf.constant([1, 2, 3]), smoothing=0.1
+        tf.zeros([3, 4]),
+        tf.zeros([8, 4]),
+        tf.constant([1, 2, 3]),
+        num_subwords=8,
+        smoothing=0.1,
     )
     assert float(found.loss_sum) == pytest.approx(3 * np.log(8), rel=1e-6)

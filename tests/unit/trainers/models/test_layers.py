@@ -51,3 +51,13 @@ def test_embeddings_are_scaled_by_the_root_of_their_width():
     embedding = layers.Embedding(5, 16, rng=np.random.default_rng(0))
     found = embedding(tf.constant([3, 1]))
     np.testing.assert_allclose(found, embedding.vectors.numpy()[[3, 1]] * 4, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("size", "rows"), [(9, 16), (16, 16)])
+def test_embeddings_have_a_multiple_of_8_rows_and_score_only_subwords(size, rows):
+    made = layers.Embedding(size, 4, rng=np.random.default_rng(1))
+    assert made.vectors.shape == (rows, 4)
+    assert not made.vectors[size:].numpy().any()
+    hidden = tf.constant([[1.0, 2.0, 3.0, 4.0]])
+    wanted = hidden.numpy() @ made.vectors.numpy()[:size].T
+    np.testing.assert_allclose(made.logits(hidden), wanted, rtol=1e-6)
