@@ -7,7 +7,7 @@ import os
 import pathlib
 from collections.abc import Iterator
 
-from pipeline import exits
+from pipeline import exits, locations
 
 _HASH_BLOCK_BYTES = 1 << 20
 LOCK_NAME = ".lock"
@@ -33,7 +33,7 @@ def write_whole(path: pathlib.Path, text: str) -> None:
     fsync(path.parent)
 
 
-def sha256(path: pathlib.Path) -> str:
+def sha256(path: locations.Location) -> str:
     """Returns the SHA-256 of a file's bytes, in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import exits, files, records
+from pipeline import exits, files, locations, records
 
 FILENAME = "manifest.json"
 FORMAT_VERSION = 2
@@ -106,7 +106,9 @@ class Manifest:
             )
         return self.src_vocabulary, self.tgt_vocabulary
 
-    def shard_paths(self, data_dir: pathlib.Path, split: str) -> list[pathlib.Path]:
+    def shard_paths(
+        self, data_dir: locations.Location, split: str
+    ) -> list[locations.Location]:
         """Returns the shards of a split, in order."""
         return [data_dir / shard.name for shard in self.split(split).shards]
 
@@ -129,7 +131,7 @@ def write(manifest: Manifest, directory: pathlib.Path) -> None:
     files.write_whole(directory / FILENAME, text)
 
 
-def read(directory: pathlib.Path) -> Manifest:
+def read(directory: locations.Location) -> Manifest:
     """Returns the manifest of a data directory.
 
     Raises:
@@ -175,7 +177,7 @@ def shard_name(split: str, index: int, count: int, segmentation: int) -> str:
     return f"{split}-{index:05d}-of-{count:05d}{drawn}.tfrecord"
 
 
-def check_files(manifest: Manifest, directory: pathlib.Path, split: str) -> None:
+def check_files(manifest: Manifest, directory: locations.Location, split: str) -> None:
     """Refuses a split whose files are not there with the size that was written.
 
     Sizes catch a cut or replaced file at no cost; `preprocessing.verify` reads hashes.
@@ -196,11 +198,12 @@ def check_files(manifest: Manifest, directory: pathlib.Path, split: str) -> None
                     f"{file}: {state}, the manifest says {size}; "
                     "build the data directory again, with --overwrite",
                 )
-    for path in sorted(directory.glob(f"{split}-*.tfrecord")):
-        if path.name not in listed:
+    there: list[locations.Location] = list(directory.glob(f"{split}-*.tfrecord"))
+    for extra in sorted(there, key=str):
+        if extra.name not in listed:
             raise exits.Refusal(
                 exits.BAD_DATA,
-                f"{path}: is not in the manifest; remove it, or build the data "
+                f"{extra}: is not in the manifest; remove it, or build the data "
                 "directory again, with --overwrite",
             )
 
@@ -219,7 +222,7 @@ def identity(manifest: Manifest) -> str:
     return files.sha256_text("\n".join(content))
 
 
-def _unreadable(path: pathlib.Path, error: Exception) -> exits.Refusal:
+def _unreadable(path: locations.Location, error: Exception) -> exits.Refusal:
     return exits.Refusal(
         exits.BAD_DATA,
         f"{path}: cannot be read ({type(error).__name__}: {error}); "

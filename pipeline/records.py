@@ -26,12 +26,12 @@ import functools
 import pathlib
 import struct
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import google_crc32c
 import numpy as np
 
-from pipeline import exits
+from pipeline import exits, locations
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -146,27 +146,34 @@ def frame(data: bytes) -> bytes:
     return b"".join((_frame_header(len(data)), data, _masked_crc(data)))
 
 
-def lengths_path(shard: pathlib.Path) -> pathlib.Path:
+@overload
+def lengths_path(shard: pathlib.Path) -> pathlib.Path: ...
+
+
+@overload
+def lengths_path(shard: locations.Location) -> locations.Location: ...
+
+
+def lengths_path(shard: locations.Location) -> locations.Location:
     """Returns where the sidecar of a shard is."""
     return shard.with_suffix(".lengths")
 
 
-def read_lengths(shard: pathlib.Path, num_records: int) -> np.ndarray:
+def read_lengths(shard: locations.Location, num_records: int) -> np.ndarray:
     """Returns the token counts of a shard's records, uint16 [N, 2]: source, target.
 
     Raises:
         exits.Refusal: If the sidecar does not have `num_records` rows.
     """
     path = lengths_path(shard)
-    lengths = np.fromfile(path, dtype="<u2")
-    if lengths.size != 2 * num_records or path.stat().st_size != 4 * num_records:
+    content = path.read_bytes()
+    if len(content) != 4 * num_records:
         raise exits.Refusal(
             exits.BAD_DATA,
-            f"{path}: {path.stat().st_size} bytes, the manifest says "
-            f"{num_records} records of 4; build the data directory again, with "
-            "--overwrite",
+            f"{path}: {len(content)} bytes, the manifest says {num_records} records of "
+            "4; build the data directory again, with --overwrite",
         )
-    return lengths.reshape(-1, 2)
+    return np.frombuffer(content, "<u2").reshape(-1, 2)
 
 
 def parse_ids(
@@ -194,7 +201,7 @@ def parse_ids(
 
 
 def read_ids(
-    shard: pathlib.Path, batch_records: int
+    shard: locations.Location, batch_records: int
 ) -> Iterator[tuple["tf.RaggedTensor", "tf.RaggedTensor", np.ndarray]]:
     """Yields src_ids, tgt_ids (ragged int64) and lengths (int64 [N, 2]) of a shard."""
     import tensorflow as tf
@@ -204,7 +211,7 @@ def read_ids(
         yield src, tgt, lengths.numpy()
 
 
-def read_label_ids(shard: pathlib.Path) -> np.ndarray:
+def read_label_ids(shard: locations.Location) -> np.ndarray:
     """Returns the label of every record of a shard, int64 [N]."""
     import tensorflow as tf
 
@@ -217,7 +224,7 @@ def read_label_ids(shard: pathlib.Path) -> np.ndarray:
     return np.concatenate(labels)
 
 
-def read_texts(shards: Sequence[pathlib.Path]) -> list[tuple[str, list[str]]]:
+def read_texts(shards: Sequence[locations.Location]) -> list[tuple[str, list[str]]]:
     """Returns (source, references) of every record, in the order of the shards."""
     import tensorflow as tf
 
@@ -230,7 +237,7 @@ def read_texts(shards: Sequence[pathlib.Path]) -> list[tuple[str, list[str]]]:
     return texts
 
 
-def locate_damage(shard: pathlib.Path) -> str | None:
+def locate_damage(shard: locations.Location) -> str | None:
     """Returns what is wrong with a shard's frames and at which record, or None.
 
     Reads the shard from its beginning; meant for the message after a read has failed.

@@ -4,6 +4,7 @@ Importing TensorFlow takes seconds and prints lines on stderr that no environmen
 variable silences. An entry point first checks its flags and files, then calls `start`.
 """
 
+import functools
 import os
 import re
 import sys
@@ -21,8 +22,12 @@ _CHATTER = re.compile(
 )
 
 
+@functools.cache
 def start() -> None:
-    """Imports TensorFlow and finds its devices, passing on only unusual messages."""
+    """Imports TensorFlow and finds its devices, passing on only unusual messages.
+
+    Does nothing when it is called again.
+    """
     # Levels below warning tell how TensorFlow works, for instance that a dataset ended.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     sys.stderr.flush()

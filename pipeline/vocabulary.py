@@ -7,13 +7,12 @@ can be made and a loss masked without asking which vocabulary it came from.
 import dataclasses
 import json
 import pathlib
-import shutil
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import sentencepiece
 
-from pipeline import exits, files
+from pipeline import exits, files, locations
 from pipeline import manifest as manifest_lib
 
 PAD_ID, BOS_ID, EOS_ID, UNK_ID = 0, 1, 2, 3
@@ -24,7 +23,7 @@ SPECIAL_IDS = {"pad": PAD_ID, "bos": BOS_ID, "eos": EOS_ID, "unk": UNK_ID}
 class Vocabulary:
     """A SentencePiece model with the special ids of this package."""
 
-    def __init__(self, path: pathlib.Path) -> None:
+    def __init__(self, path: locations.Location) -> None:
         """Loads the model, and refuses one that cannot serve as ours."""
         if not path.is_file():
             raise exits.Refusal(exits.MISSING_INPUT, f"{path}: no such vocabulary")
@@ -96,7 +95,7 @@ class Vocabularies(NamedTuple):
 
 
 def load(
-    directory: pathlib.Path,
+    directory: locations.Location,
     entries: tuple[manifest_lib.Vocabulary, manifest_lib.Vocabulary],
 ) -> Vocabularies:
     """Returns the vocabularies in a directory.
@@ -120,7 +119,7 @@ def load(
 
 
 def check_files(
-    directory: pathlib.Path, entries: Sequence[manifest_lib.Vocabulary]
+    directory: locations.Location, entries: Sequence[manifest_lib.Vocabulary]
 ) -> None:
     """Refuses vocabularies that are not the ones described."""
     for entry in entries:
@@ -137,12 +136,12 @@ def check_files(
 
 
 def copy(
-    source: pathlib.Path, vocabularies: Vocabularies, target: pathlib.Path
+    source: locations.Location, vocabularies: Vocabularies, target: pathlib.Path
 ) -> None:
     """Copies the models, so that a run can translate without its data directory."""
     target.mkdir(parents=True, exist_ok=True)
     for entry in vocabularies.entries:
-        shutil.copyfile(source / entry.filename, target / entry.filename)
+        (target / entry.filename).write_bytes((source / entry.filename).read_bytes())
     described = [dataclasses.asdict(entry) for entry in vocabularies.entries]
     files.write_whole(target / _COPY, json.dumps(described, indent=1) + "\n")
 
@@ -167,7 +166,7 @@ def _plain(row: Sequence[int]) -> list[int]:
 
 
 def _check_special_ids(
-    path: pathlib.Path, processor: sentencepiece.SentencePieceProcessor
+    path: locations.Location, processor: sentencepiece.SentencePieceProcessor
 ) -> None:
     found = {
         "pad": processor.pad_id(),

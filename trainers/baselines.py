@@ -2,10 +2,9 @@
 
 import collections
 import itertools
-import pathlib
 from collections.abc import Sequence
 
-from pipeline import records, vocabulary
+from pipeline import locations, records, vocabulary
 
 _WORD_MARK = "\u2581"
 _BATCH_RECORDS = 8192
@@ -28,7 +27,7 @@ class Dictionary:
 
     @classmethod
     def learn(
-        cls, shards: Sequence[pathlib.Path], vocabularies: vocabulary.Vocabularies
+        cls, shards: Sequence[locations.Location], vocabularies: vocabulary.Vocabularies
     ) -> "Dictionary":
         """Counts over the shards of a training split."""
         counts: dict[str, collections.Counter[str]] = collections.defaultdict(

@@ -1,0 +1,112 @@
+"""Where a data directory is: on this machine, or on a file system TensorFlow knows.
+
+A name with a scheme, such as `gs://bucket/data`, is read through `tf.io.gfile`; any
+other is a path. Both are asked the same few questions, in the words of `pathlib`.
+"""
+
+import fnmatch
+import pathlib
+import posixpath
+from collections.abc import Iterator
+from typing import IO, Any, NamedTuple
+
+from pipeline import exits, runtime
+
+
+class Stat(NamedTuple):
+    """What tells whether a file was replaced, in the names of `os.stat_result`."""
+
+    st_size: int
+    st_mtime_ns: int
+
+
+class RemotePath:
+    """A file or directory on a remote file system; reading only."""
+
+    def __init__(self, url: str) -> None:
+        """Args: url: with its scheme."""
+        self._url = url.rstrip("/")
+
+    def __str__(self) -> str:
+        """Returns the name that TensorFlow opens."""
+        return self._url
+
+    def __truediv__(self, name: str) -> "RemotePath":
+        """Returns what has this name inside."""
+        return RemotePath(f"{self._url}/{name}")
+
+    @property
+    def name(self) -> str:
+        """The part after the last slash."""
+        return posixpath.basename(self._url)
+
+    @property
+    def parent(self) -> "RemotePath":
+        """The directory it is in."""
+        return RemotePath(posixpath.dirname(self._url))
+
+    def with_suffix(self, suffix: str) -> "RemotePath":
+        """Returns the name with another ending."""
+        return RemotePath(posixpath.splitext(self._url)[0] + suffix)
+
+    def is_file(self) -> bool:
+        """Returns whether it is there and no directory."""
+        return self._ask("exists") and not self._ask("isdir")
+
+    def is_dir(self) -> bool:
+        """Returns whether it is a directory."""
+        return bool(self._ask("isdir"))
+
+    def stat(self) -> Stat:
+        """Returns its size in bytes, and when it was changed, in nanoseconds."""
+        found = self._ask("stat")
+        return Stat(found.length, found.mtime_nsec)
+
+    def read_bytes(self) -> bytes:
+        """Returns its content."""
+        import tensorflow as tf
+
+        with self.open("rb") as file:
+            try:
+                return file.read()
+            except tf.errors.OpError as error:
+                raise self._refused(error) from None
+
+    def open(self, mode: str) -> IO[bytes]:
+        """Opens it for reading bytes, with mode `rb`."""
+        opened: IO[bytes] = self._ask("GFile", mode)
+        return opened
+
+    def read_text(self, encoding: str) -> str:
+        """Returns its content as text."""
+        return self.read_bytes().decode(encoding)
+
+    def glob(self, pattern: str) -> Iterator["RemotePath"]:
+        """Yields what is inside and matches."""
+        for name in fnmatch.filter(self._ask("listdir"), pattern):
+            yield self / name
+
+    def _ask(self, what: str, *more: str) -> Any:
+        """Returns what a function of `tf.io.gfile` says of it.
+
+        Raises:
+            exits.Refusal: If the file system does not answer.
+        """
+        runtime.start()
+        import tensorflow as tf
+
+        try:
+            return getattr(tf.io.gfile, what)(self._url, *more)
+        except tf.errors.OpError as error:
+            raise self._refused(error) from None
+
+    def _refused(self, error: Exception) -> exits.Refusal:
+        return exits.Refusal(exits.MISSING_INPUT, f"{self._url}: {error}")
+
+
+Location = pathlib.Path | RemotePath
+
+
+def locate(name: str) -> Location:
+    """Returns where a name on the command line points to."""
+    return RemotePath(name) if "://" in name else pathlib.Path(name)
