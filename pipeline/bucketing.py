@@ -1,7 +1,7 @@
 """Length buckets: which pairs share a batch, and how many fit.
 
-A bucket is a rectangle: pairs whose source and target are at most so long, and do not
-fit into a smaller one. Its batches are padded to its two boundaries, so few distinct
+A bucket holds pairs whose source and target are at most so long; a pair goes to the
+bucket that pads it least. Its batches are padded to its two boundaries, so few distinct
 shapes are ever run, and its rows are as many as the budget allows:
 
     source at most, in tokens      9    14    14   ...    43
@@ -15,6 +15,9 @@ long sources differ in their targets, and a batch is as wide as its widest pair.
 """
 
 import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,11 +25,54 @@ import numpy as np
 # distinct lengths a side, neighbouring lengths are merged, by equal numbers of pairs.
 _MAX_LEVELS = 64
 _MAX_CUTS = 12  # target intervals within one source interval
+_REACH = 4  # levels by which a boundary moves in one turn of the descent
+_MAX_TURNS = 30
+
+
+class Budget(NamedTuple):
+    """How large a batch may be.
+
+    Attributes:
+        tokens: Padded tokens on the larger side; None for no limit.
+        rows: Pairs; None for no limit.
+        attention: Pairs times the square of the larger side, entries of the largest
+            attention matrix of one head; None for no limit.
+        row_multiple: Pairs of a full batch are a multiple of this.
+    """
+
+    tokens: int | None
+    rows: int | None = None
+    attention: int | None = None
+    row_multiple: int = 1
+
+    def rows_of(self, longest: np.ndarray) -> np.ndarray:
+        """Returns the pairs of a full batch, int64 [K], for the larger side's tokens.
+
+        Raises:
+            ValueError: If not even `row_multiple` pairs fit.
+        """
+        limits = []
+        if self.tokens is not None:
+            limits.append((self.tokens // longest, f"--tokens_per_batch={self.tokens}"))
+        if self.rows is not None:
+            rows = np.full(len(longest), self.rows)
+            limits.append((rows, f"--batch_rows={self.rows}"))
+        if self.attention is not None:
+            squares = self.attention // longest**2
+            limits.append((squares, f"--attention_budget={self.attention}"))
+        for rows, flag in limits:
+            if rows.min() < self.row_multiple:
+                raise ValueError(
+                    f"{flag} is less than {self.row_multiple} x the longest pair, "
+                    f"{int(longest.max())} tokens; raise it or lower --max_length"
+                )
+        least = np.min([rows for rows, _ in limits], axis=0)
+        return least // self.row_multiple * self.row_multiple
 
 
 @dataclasses.dataclass(frozen=True)
 class Buckets:
-    """Boundaries and batch sizes, one entry a bucket, in order of source then target.
+    """Boundaries and batch sizes, one entry a bucket, those of little area first.
 
     Attributes:
         src: Longest source of each bucket, in tokens, int64 [K].
@@ -43,57 +89,125 @@ class Buckets:
         return len(self.src)
 
     def assign(self, lengths: np.ndarray) -> np.ndarray:
-        """Returns the bucket of each pair, int64 [N], for lengths [N, 2].
+        """Returns the bucket that pads each pair least, int64 [N], for lengths [N, 2].
 
         Raises:
             ValueError: If a pair fits into no bucket.
         """
-        if not len(lengths):
-            return np.zeros(0, np.int64)
-        size = lengths.max(axis=0).astype(np.int64) + 1
-        table = np.full(size, -1, np.int64)
-        # Later buckets are overwritten by earlier ones inside them: a source band is
-        # ordered by target, and the bands by source.
-        for k in range(len(self) - 1, -1, -1):
-            table[: self.src[k] + 1, : self.tgt[k] + 1] = k
-        buckets = table[lengths[:, 0], lengths[:, 1]]
-        if buckets.min() < 0:
+        ranks = []
+        for side, boundaries in enumerate((self.src, self.tgt)):
+            steps = np.unique(boundaries)
+            of_length = np.searchsorted(steps, np.arange(steps[-1] + 1))
+            within = np.minimum(lengths[:, side], steps[-1] + 1)
+            ranks.append(np.append(of_length, len(steps))[within])
+        buckets = self._smallest[ranks[0], ranks[1]]
+        if buckets.min(initial=0) < 0:
             pair = lengths[int(np.argmin(buckets))]
             raise ValueError(f"a pair of {pair[0]} and {pair[1]} tokens fits no bucket")
         return buckets
 
+    @functools.cached_property
+    def _smallest(self) -> np.ndarray:
+        """The smallest bucket that holds each (source step, target step), or -1."""
+        src_steps, src = np.unique(self.src, return_inverse=True)
+        tgt_steps, tgt = np.unique(self.tgt, return_inverse=True)
+        table = np.full((len(src_steps) + 1, len(tgt_steps) + 1), -1, np.int64)
+        for k in range(len(self) - 1, -1, -1):  # the smallest is written last
+            table[: src[k] + 1, : tgt[k] + 1] = k
+        return table
+
+    def padded(self, histogram: np.ndarray) -> int:
+        """Returns the tokens of both sides, padding included, of all pairs."""
+        buckets = self.assign(histogram[:, :2])
+        return int(((self.src + self.tgt)[buckets] * histogram[:, 2]).sum())
+
 
 def learn(
-    histogram: np.ndarray, *, num_buckets: int, multiple: int, tokens_per_batch: int
+    histogram: np.ndarray, *, num_buckets: int, multiple: int, budget: Budget
 ) -> Buckets:
-    """Returns at most `num_buckets` buckets with the least padding for the data.
+    """Returns at most `num_buckets` buckets with little padding for the data.
 
     The source side is cut into bands and each band's target side into intervals, both
-    by dynamic programming, so the result is optimal among such partitions (up to the
-    merging of levels).
+    by dynamic programming: the best of all such partitions (up to the merging of
+    levels). From there each bucket's corner moves to where it saves most, in turn,
+    until none does; buckets then overlap, and share the work better than bands can.
 
     Args:
-        histogram: Source length, target length, number of pairs: int64 [M, 3].
+        histogram: Source length, target length, number of pairs: [M, 3].
         num_buckets: The most buckets.
         multiple: Boundaries are rounded up to multiples of this.
-        tokens_per_batch: Padded tokens allowed on the larger side of a batch.
+        budget: How large a batch may be.
 
     Raises:
-        ValueError: If the longest pair does not fit in `tokens_per_batch`.
+        ValueError: If the longest pair does not fit.
     """
     src_levels, src_index = _levels(histogram[:, 0], histogram[:, 2], multiple)
     tgt_levels, tgt_index = _levels(histogram[:, 1], histogram[:, 2], multiple)
-    counts = np.zeros((len(src_levels), len(tgt_levels)), np.int64)
+    counts = np.zeros((len(src_levels), len(tgt_levels)))
     np.add.at(counts, (src_index, tgt_index), histogram[:, 2])
-    boundaries = np.array(_partition(counts, src_levels, tgt_levels, num_buckets))
-    src, tgt = boundaries[:, 0], boundaries[:, 1]
-    rows = tokens_per_batch // np.maximum(src, tgt)
-    if rows.min() < 1:
-        raise ValueError(
-            f"--tokens_per_batch={tokens_per_batch} is less than the longest pair, "
-            f"{int(max(src.max(), tgt.max()))} tokens; raise it or set --max_length"
-        )
-    return Buckets(src=src, tgt=tgt, rows=rows)
+    corners = _partition(counts, src_levels, tgt_levels, num_buckets)
+    corners = _descend(counts, src_levels, tgt_levels, corners)
+    ordered = sorted(
+        {(int(src_levels[i]), int(tgt_levels[j])) for i, j in corners},
+        key=lambda corner: (sum(corner), corner),
+    )
+    src, tgt = np.array(ordered, np.int64).T
+    return Buckets(src=src, tgt=tgt, rows=budget.rows_of(np.maximum(src, tgt)))
+
+
+def _descend(
+    counts: np.ndarray,
+    src: np.ndarray,
+    tgt: np.ndarray,
+    corners: Sequence[tuple[int, int]],
+) -> list[tuple[int, int]]:
+    """Moves corners, given as indices of levels, to where they pad less."""
+    moved = list(corners)
+    area = (src[:, None] + tgt[None, :]).astype(float)
+    costs = np.stack([_costs_of(area, corner) for corner in moved])  # [K, A, T]
+    for _ in range(_MAX_TURNS):
+        before = list(moved)
+        for k, corner in enumerate(moved):
+            others = np.delete(costs, k, axis=0).min(axis=0, initial=np.inf)
+            moved[k] = _best_corner(counts, area, others, corner)
+            costs[k] = _costs_of(area, moved[k])
+        if moved == before:
+            break
+    return moved
+
+
+def _costs_of(area: np.ndarray, corner: tuple[int, int]) -> np.ndarray:
+    """Returns what a pair of each lengths costs in a bucket; infinity if it is out."""
+    costs = np.full(area.shape, np.inf)
+    costs[: corner[0] + 1, : corner[1] + 1] = area[corner]
+    return costs
+
+
+def _best_corner(
+    counts: np.ndarray, area: np.ndarray, others: np.ndarray, corner: tuple[int, int]
+) -> tuple[int, int]:
+    """Returns the corner within reach that pads least, given what others cost.
+
+    Pairs that fit into no other bucket have to fit into this one.
+    """
+    alone = (counts > 0) & np.isinf(others)
+    rows, columns = alone.any(axis=1), alone.any(axis=0)
+    least = [int(side.nonzero()[0].max(initial=0)) for side in (rows, columns)]
+    num_alone = float(counts[alone].sum())
+    covered = np.where(alone, 0.0, others)
+    covered[~np.isfinite(covered)] = 0.0
+
+    def saved(at: tuple[int, int]) -> float:
+        inside = (slice(at[0] + 1), slice(at[1] + 1))
+        gains = np.maximum(covered[inside] - area[at], 0.0)
+        return float((counts[inside] * gains).sum() - num_alone * area[at])
+
+    best, most = corner, saved(corner)
+    for i in range(max(least[0], corner[0] - _REACH), corner[0] + _REACH + 1):
+        for j in range(max(least[1], corner[1] - _REACH), corner[1] + _REACH + 1):
+            if i < len(area) and j < area.shape[1] and saved((i, j)) > most:
+                best, most = (i, j), saved((i, j))
+    return best
 
 
 def _levels(
@@ -114,7 +228,7 @@ def _levels(
 def _partition(
     counts: np.ndarray, src: np.ndarray, tgt: np.ndarray, num_buckets: int
 ) -> list[tuple[int, int]]:
-    """Returns the (source, target) boundaries of the least padded partition.
+    """Returns the corners of the least padded partition, as indices of levels.
 
     `cost[c][a, b]` is the padded tokens of the band of source levels a to b - 1 with
     its target side cut into at most c + 1 intervals; then bands are chosen by a second
@@ -135,7 +249,7 @@ def _partition(
             for end in np.flatnonzero(value < best[used, 1:] - 1e-9):
                 best[used, end + 1] = value[end]
                 choice[used, int(end) + 1] = (int(first[end]), cuts)
-    return _backtrack(choice, parents, longest, src, tgt, num_buckets)
+    return _backtrack(choice, parents, longest, num_src, num_buckets)
 
 
 def _longest_targets(counts: np.ndarray) -> np.ndarray:
@@ -197,19 +311,18 @@ def _backtrack(
     choice: dict[tuple[int, int], tuple[int, int]],
     parents: list[np.ndarray],
     longest: np.ndarray,
-    src: np.ndarray,
-    tgt: np.ndarray,
+    num_src: int,
     num_buckets: int,
 ) -> list[tuple[int, int]]:
-    boundaries = []
-    used, end = num_buckets, len(src)
+    corners = []
+    used, end = num_buckets, num_src
     while end > 0:
         begin, cuts = choice[used, end]
         tgt_end = int(longest[begin, end])
         for left in range(cuts - 1, -1, -1):
-            boundaries.append((int(src[end - 1]), int(tgt[tgt_end - 1])))
+            corners.append((end - 1, tgt_end - 1))
             tgt_end = int(parents[left][begin, end, tgt_end])
             if tgt_end == 0:
                 break
         used, end = used - cuts, begin
-    return boundaries[::-1]
+    return corners[::-1]

@@ -9,34 +9,83 @@ in memory, whatever the size of the corpus.
 """
 
 import contextlib
-import pathlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from pipeline import batching, bucketing, config, exits, manifest, records, vocabulary
+from pipeline import (
+    batching,
+    bucketing,
+    config,
+    exits,
+    locations,
+    manifest,
+    mixing,
+    records,
+    vocabulary,
+)
 from pipeline import plan as plan_lib
 
 PREFETCHED_BATCHES = 8
+_POOLS_IN_MEMORY = 2
+_ID_BYTES, _SPLIT_BYTES = 4, 8  # int32 ids; int64 row splits
+_PARSED_BYTES = 8  # an id while it is parsed
 
 
 class Source(NamedTuple):
-    """A split of a data directory and the plan of its batches.
+    """A split of one or more data directories and the plan of its batches.
 
     Attributes:
-        shards: Those of the first segmentation, then those of any further ones.
+        shards: For each shard of the plan, its file in every segmentation.
+        stats: Size and time of last change of each, as they were planned with.
         plan: Which of their rows make which batch.
     """
 
-    shards: list[pathlib.Path]
+    shards: list[tuple[locations.Location, ...]]
+    stats: list[tuple[tuple[int, int], ...]]
     plan: plan_lib.Plan
+
+    def files(self, epoch: int, shards: Iterable[int]) -> list[locations.Location]:
+        """Returns the files of some shards that an epoch reads."""
+        return [
+            self.shards[shard][self.plan.segmentation(shard, epoch)] for shard in shards
+        ]
+
+
+class Reader(NamedTuple):
+    """Which part of every batch is read here.
+
+    Attributes:
+        number: This reader's, from 0.
+        num_readers: How many share a batch; it divides the plan's lanes.
+    """
+
+    number: int = 0
+    num_readers: int = 1
+
+    def part(self, pool: plan_lib.Pool) -> plan_lib.Pool:
+        """Returns what this reader has of a pool.
+
+        Raises:
+            ValueError: If the readers do not divide the lanes.
+        """
+        num_lanes = len(pool.first_rows) - 1
+        if num_lanes % self.num_readers or not 0 <= self.number < self.num_readers:
+            raise ValueError(
+                f"--plan_lanes={num_lanes} does not suit {self.num_readers} readers"
+            )
+        lanes = num_lanes // self.num_readers
+        return pool.part(self.number * lanes, (self.number + 1) * lanes)
+
+
+ALONE = Reader()
 
 
 def open_split(
-    data_dir: pathlib.Path,
+    data_dir: locations.Location,
     split: str,
     batch_config: config.BatchConfig,
     *,
@@ -48,7 +97,7 @@ def open_split(
     Args:
         data_dir: A data directory.
         split: `train`, `valid` or `test`.
-        batch_config: How to group examples.
+        batch_config: How to group examples; its mixture is not looked at.
         seed: Of the plan.
         default_multiple: Boundary multiple where the config leaves it open.
 
@@ -56,43 +105,111 @@ def open_split(
         exits.Refusal: If a file is missing or not as the manifest says, or if the
             settings leave nothing to read.
     """
-    facts = manifest.read(data_dir)
-    manifest.check_files(facts, data_dir, split)
-    entries = facts.split(split).all_shards
-    shards = [data_dir / entry.name for entry in entries]
-    counts = [entry.records for entry in entries]
-    lengths = [
-        records.read_lengths(path, count).astype(np.int64) + 1
-        for path, count in zip(shards, counts, strict=True)
-    ]
-    histogram = facts.split(split).joint_histogram() + np.array([1, 1, 0])
-    longest = int(histogram[:, :2].max())
-    max_length = min(longest, batch_config.max_length or longest)
-    kept = histogram[histogram[:, :2].max(axis=1) <= max_length]
-    if not len(kept):
-        raise exits.Refusal(
-            exits.BAD_DATA,
-            f"--max_length={max_length} leaves no {split} pair; the shortest has "
-            f"{int(histogram[:, :2].max(axis=1).min())} tokens",
-        )
+    alone = mixing.Corpus(data_dir, manifest.read(data_dir))
+    return open_corpora(
+        [alone], split, batch_config, seed=seed, default_multiple=default_multiple
+    )
+
+
+def open_corpora(
+    corpora: Sequence[mixing.Corpus],
+    split: str,
+    batch_config: config.BatchConfig,
+    *,
+    seed: int,
+    default_multiple: int = 1,
+) -> Source:
+    """Checks and plans a split of several data directories as one; see `open_split`."""
+    shards: list[plan_lib.Shard] = []
+    paths: list[tuple[locations.Location, ...]] = []
+    for number, corpus in enumerate(corpora):
+        manifest.check_files(corpus.facts, corpus.directory, split)
+        segmentations = corpus.facts.split(split).segmentations
+        for entries in zip(*segmentations, strict=True):
+            files = tuple(corpus.directory / entry.name for entry in entries)
+            lengths = tuple(
+                records.read_lengths(path, entry.records)
+                for path, entry in zip(files, entries, strict=True)
+            )
+            shards.append(plan_lib.Shard(lengths, corpus.rate, number))
+            paths.append(files)
+    histogram, max_length = _lengths(corpora, split, batch_config)
     try:
         buckets = bucketing.learn(
-            kept,
+            histogram,
             num_buckets=batch_config.num_buckets,
             multiple=batch_config.bucket_multiple or default_multiple,
-            tokens_per_batch=batch_config.tokens_per_batch,
+            budget=bucketing.Budget(
+                batch_config.tokens,
+                batch_config.batch_rows,
+                batch_config.attention_budget,
+                batch_config.row_step,
+            ),
         )
         plan = plan_lib.Plan(
-            lengths,
+            shards,
             buckets,
             pool_examples=batch_config.pool_examples,
             max_length=max_length,
             seed=seed,
-            num_segmentations=len(facts.split(split).segmentations),
+            num_lanes=batch_config.plan_lanes,
+            row_multiple=batch_config.row_step,
         )
     except ValueError as error:
         raise exits.Refusal(exits.BAD_DATA, str(error)) from None
-    return Source(shards, plan)
+    stats = [tuple(map(_stat, files)) for files in paths]
+    return Source(paths, stats, plan)
+
+
+def _lengths(
+    corpora: Sequence[mixing.Corpus], split: str, batch_config: config.BatchConfig
+) -> tuple[np.ndarray, int]:
+    """Returns the joint histogram to learn from, float64 [M, 3], and the longest side.
+
+    Lengths count BOS or EOS; pairs are counted as often as an epoch has them.
+    """
+    parts = [
+        corpus.facts.split(split).joint_histogram() * np.array([1, 1, corpus.rate])
+        for corpus in corpora
+    ]
+    histogram = np.concatenate(parts) + np.array([1, 1, 0])
+    sides = histogram[:, :2].astype(np.int64).max(axis=1)
+    longest = int(sides.max())
+    max_length = min(longest, batch_config.max_length or longest)
+    kept = sides <= max_length
+    if not kept.any():
+        raise exits.Refusal(
+            exits.BAD_DATA,
+            f"--max_length={max_length} leaves no {split} pair; the shortest has "
+            f"{int(sides.min())} tokens",
+        )
+    return histogram[kept], max_length
+
+
+def _stat(path: locations.Location) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+def read_ahead_bytes(source: Source) -> int:
+    """Returns the most that the pipeline holds in memory, estimated from the plan.
+
+    Pools and batches that wait, and a pool being parsed; TensorFlow and its allocator
+    come on top.
+    """
+    plan = source.plan
+    largest = 0
+    for lanes in plan.pools(0):
+        shards = np.concatenate(lanes)
+        lengths = [plan.lengths(shard, 0) for shard in shards]
+        num_tokens = sum(int(part.sum(dtype=np.int64)) for part in lengths)
+        num_rows = sum(map(len, lengths))
+        held = _ID_BYTES * num_tokens + 2 * _SPLIT_BYTES * num_rows
+        on_disk = sum([_stat(path)[0] for path in source.files(0, shards)])
+        parsing = on_disk + _PARSED_BYTES * num_tokens
+        largest = max(largest, _POOLS_IN_MEMORY * held + parsing)
+    sides = plan.buckets.rows * (plan.buckets.src + 2 * plan.buckets.tgt)
+    return largest + PREFETCHED_BATCHES * _ID_BYTES * int(sides.max())
 
 
 def batches(
@@ -100,6 +217,7 @@ def batches(
     start: plan_lib.Cursor = plan_lib.START,
     *,
     num_epochs: int | None = None,
+    reader: Reader = ALONE,
 ) -> tf.data.Dataset:
     """Returns the planned batches from `start` on, as a Dataset of `Batch`.
 
@@ -107,9 +225,10 @@ def batches(
         source: The split and its plan.
         start: The first batch; those before it are not built.
         num_epochs: Ends after this many epochs, counted from epoch 0; endless if None.
+        reader: Which part of each batch, and so which shards, to read.
     """
     pools = tf.data.Dataset.from_generator(
-        lambda: _pools(source, start, num_epochs), output_signature=_POOL_SPEC
+        lambda: _pools(source, start, num_epochs, reader), output_signature=_POOL_SPEC
     )
     options = tf.data.Options()
     # Nothing here is left for tf.data to tune. Closing the iterator once took 57 s, not
@@ -188,19 +307,32 @@ def epoch(source: Source) -> Iterator[batching.Batch]:
     Raises:
         exits.Refusal: If a shard is damaged or is not the one that was planned.
     """
-    with reading(source):
-        yield from batches(source, num_epochs=1)
+    stream = Stream(source, plan_lib.START, num_epochs=1)
+    try:
+        yield from stream
+    finally:
+        stream.close()
 
 
 class Stream:
     """Batches one by one, with the cursor of the next and the time spent waiting."""
 
-    def __init__(self, source: Source, start: plan_lib.Cursor) -> None:
-        """Opens the endless stream at a cursor."""
+    def __init__(
+        self,
+        source: Source,
+        start: plan_lib.Cursor,
+        *,
+        num_epochs: int | None = None,
+        reader: Reader = ALONE,
+    ) -> None:
+        """Opens the stream at a cursor; endless where `num_epochs` is None."""
         self.cursor = source.plan.settle(start)
         self.wait_secs = 0.0
         self._source = source
-        self._batches = iter(batches(source, self.cursor))
+        self._checked: tuple[int, int] | None = None
+        self._batches: Iterator[batching.Batch] = iter(
+            batches(source, self.cursor, num_epochs=num_epochs, reader=reader)
+        )
 
     def __iter__(self) -> Iterator[batching.Batch]:
         """Returns itself."""
@@ -215,13 +347,31 @@ class Stream:
         begin = time.perf_counter()
         with reading(self._source):
             batch = next(self._batches)
+        self._check_pool()
         self.wait_secs += time.perf_counter() - begin
         self.cursor = self._source.plan.advance(self.cursor)
         return batch
 
     def close(self) -> None:
         """Ends the background reading, which would outlive the interpreter."""
-        del self._batches
+        self._batches = iter(())
+
+    def _check_pool(self) -> None:
+        """Refuses shards that are not those of the plan any more, once a pool."""
+        pool = self.cursor[:2]
+        if pool == self._checked:
+            return
+        self._checked = pool
+        plan = self._source.plan
+        for shard in np.concatenate(plan.pools(pool[0])[pool[1]]):
+            number = plan.segmentation(shard, pool[0])
+            path = self._source.shards[shard][number]
+            if _stat(path) != self._source.stats[shard][number]:
+                raise exits.Refusal(
+                    exits.BAD_DATA,
+                    f"{path}: was replaced while it was read; start again, in a new "
+                    "--workdir if the data is not the same",
+                )
 
 
 @contextlib.contextmanager
@@ -235,18 +385,25 @@ def reading(source: Source) -> Iterator[None]:
         tf.errors.NotFoundError,
         tf.errors.OutOfRangeError,
     ) as error:
-        for shard in source.shards:
+        shards = [path for paths in source.shards for path in paths]
+        for shard in shards:
             if not shard.is_file():
-                raise exits.Refusal(exits.BAD_DATA, f"{shard}: is gone") from None
+                raise exits.Refusal(
+                    exits.BAD_DATA,
+                    f"{shard}: is gone; build the data directory again, with "
+                    "--overwrite",
+                ) from None
             if damage := records.locate_damage(shard):
                 raise exits.Refusal(
                     exits.BAD_DATA,
-                    f"{shard}: {damage}; build the data directory again",
+                    f"{shard}: {damage}; build the data directory again, with "
+                    "--overwrite",
                 ) from None
         raise exits.Refusal(
             exits.BAD_DATA,
-            f"{source.shards[0].parent}: a shard is not the one that was planned "
-            f"({error.message.splitlines()[0]}); build the data directory again",
+            f"{shards[0].parent}: a shard is not the one that was planned "
+            f"({error.message.splitlines()[0]}); build the data directory again, with "
+            "--overwrite",
         ) from None
 
 
@@ -272,7 +429,7 @@ _POOL_SPEC = tuple(
 
 
 def _pools(
-    source: Source, start: plan_lib.Cursor, num_epochs: int | None
+    source: Source, start: plan_lib.Cursor, num_epochs: int | None, reader: Reader
 ) -> Iterator[tuple[np.ndarray, ...]]:
     """Yields the pools from a cursor on; the first without the batches before it."""
     plan = source.plan
@@ -281,18 +438,20 @@ def _pools(
         for index in range(first_pool, len(plan.pools(epoch))):
             pool = plan.pool(epoch, index)
             if first_batch < pool.num_batches:
-                yield tuple(_pool_rows(source, pool, first_batch))
+                yield tuple(_pool_rows(source, epoch, reader.part(pool), first_batch))
             first_batch = 0
         epoch, first_pool = epoch + 1, 0
 
 
-def _pool_rows(source: Source, pool: plan_lib.Pool, first_batch: int) -> _PoolRows:
+def _pool_rows(
+    source: Source, epoch: int, pool: plan_lib.Pool, first_batch: int
+) -> _PoolRows:
     buckets = source.plan.buckets
     chosen = pool.buckets[first_batch:]
-    lengths = [source.plan.lengths[shard] for shard in pool.shards]
+    lengths = [source.plan.lengths(shard, epoch) for shard in pool.shards]
     return _PoolRows(
-        shards=np.array([str(source.shards[shard]) for shard in pool.shards]),
-        lengths=np.concatenate(lengths) - 1,
+        shards=np.array([str(path) for path in source.files(epoch, pool.shards)]),
+        lengths=np.concatenate(lengths).astype(np.int64),
         rows=pool.rows,
         offsets=pool.offsets[first_batch:],
         shapes=np.stack([buckets.src[chosen], buckets.tgt[chosen]], 1).astype(np.int32),

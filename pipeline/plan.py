@@ -4,14 +4,18 @@ A plan is a pure function of the lengths, the seed and the batch settings, compu
 numpy with a hash of its own, so that no library's random stream, no number of threads
 and no buffer size can change it. An epoch is a sequence of pools, a pool a group of
 whole shards; pool by pool, rows are permuted, dealt to length buckets and cut into
-batches, and the order of the batches is permuted:
+batches (`cutting`), and the order of the batches is permuted:
 
     shards   3 0 | 2 1          permuted by (seed, epoch), grouped into pools
     rows     17 4 90 33 ...     permuted by (seed, epoch, pool)
     batches  [17 33 ..] [4 ..]  rows of one bucket, within the token budget
     order    2 0 1              permuted by (seed, epoch, pool)
 
-A position in it is a cursor of three numbers, and starting there costs nothing.
+With lanes, shards are dealt to them for good, a pool has shards of each, and a batch is
+made of equal parts, one a lane. A reader that takes some of the lanes reads their
+shards alone, and all readers together have the batches that one would have.
+
+A position in the plan is a cursor of three numbers, and starting there costs nothing.
 """
 
 import functools
@@ -21,13 +25,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline import bucketing
+from pipeline import bucketing, cutting
 
 # Part of the digest: raise it when the same settings give other batches than before.
-PLAN_VERSION = 1
-FILLER_ROW = -1
+PLAN_VERSION = 2
+FILLER_ROW = cutting.FILLER_ROW
 
-_SHARD_ORDER, _ROW_ORDER, _BATCH_ORDER = 1, 2, 3  # what a hash is drawn for
+_SHARD_ORDER, _ROW_ORDER, _BATCH_ORDER, _COPIES = 1, 2, 3, 4  # what a hash is for
 
 
 class Cursor(NamedTuple):
@@ -41,18 +45,39 @@ class Cursor(NamedTuple):
 START = Cursor()
 
 
+class Shard(NamedTuple):
+    """What a plan knows of a shard.
+
+    Attributes:
+        lengths: Tokens of its pairs without BOS or EOS, uint16 [N, 2], for each
+            segmentation that was drawn of them; epoch e reads number e modulo how many.
+        rate: How often a pair comes in an epoch. With 1.5 it comes three times in every
+            two epochs.
+        corpus: Which of several corpora it belongs to; each is dealt to all lanes.
+    """
+
+    lengths: tuple[np.ndarray, ...]
+    rate: float = 1.0
+    corpus: int = 0
+
+
 class Pool(NamedTuple):
     """The batches of one pool.
 
     Attributes:
-        shards: Indices of its shards, in the order in which they are read, int64 [P].
-        rows: Row numbers in the concatenated shards, batch after batch; FILLER_ROW for
-            rows that only fill a shape, int64 [R].
+        shards: Indices of its shards, lane after lane, in the order in which they are
+            read, int64 [P].
+        first_shards: Where each lane begins in `shards`, int64 [lanes + 1].
+        first_rows: Number of each lane's first row, int64 [lanes + 1].
+        rows: Row numbers in the concatenated shards, batch after batch and within it
+            lane after lane; FILLER_ROW for rows that only fill a shape, int64 [R].
         offsets: Where each batch begins in `rows`, int64 [num_batches + 1].
         buckets: The bucket of each batch, int64 [num_batches].
     """
 
     shards: np.ndarray
+    first_shards: np.ndarray
+    first_rows: np.ndarray
     rows: np.ndarray
     offsets: np.ndarray
     buckets: np.ndarray
@@ -62,81 +87,128 @@ class Pool(NamedTuple):
         """Number of batches."""
         return len(self.buckets)
 
+    def part(self, first_lane: int, last_lane: int) -> "Pool":
+        """Returns what a reader of some lanes has of it, its rows numbered anew.
+
+        Args:
+            first_lane: The first of its lanes.
+            last_lane: One more than the last.
+        """
+        num_lanes = len(self.first_rows) - 1
+        num_rows = np.diff(self.offsets)
+        place = np.arange(len(self.rows)) - np.repeat(self.offsets[:-1], num_rows)
+        sizes = num_rows // num_lanes
+        lanes = place // np.repeat(sizes, num_rows)
+        rows = self.rows[(lanes >= first_lane) & (lanes < last_lane)]
+        base = self.first_rows[first_lane]
+        begin, end = self.first_shards[[first_lane, last_lane]]
+        return Pool(
+            shards=self.shards[begin:end],
+            first_shards=self.first_shards[first_lane : last_lane + 1] - begin,
+            first_rows=self.first_rows[first_lane : last_lane + 1] - base,
+            rows=np.where(rows >= 0, rows - base, FILLER_ROW),
+            offsets=np.append(0, np.cumsum(sizes * (last_lane - first_lane))),
+            buckets=self.buckets,
+        )
+
 
 class Plan:
     """All batches of all epochs over the shards of one split."""
 
     def __init__(
         self,
-        lengths: Sequence[np.ndarray],
+        shards: Sequence[Shard],
         buckets: bucketing.Buckets,
         *,
         pool_examples: int,
         max_length: int,
         seed: int,
-        num_segmentations: int = 1,
+        num_lanes: int = 1,
+        row_multiple: int = 1,
     ) -> None:
         """Plans over shards.
 
         Args:
-            lengths: For each shard, the tokens of its pairs with BOS or EOS counted,
-                int [N, 2]. Shards of further segmentations follow those of the first.
+            shards: At least one a lane.
             buckets: Where the pairs go.
-            pool_examples: Rows of a pool; one shard at least makes a pool.
-            max_length: Pairs with a longer side are left out.
+            pool_examples: Rows of a pool; one shard a lane at least makes a pool.
+            max_length: Pairs with a longer side, BOS or EOS counted, are left out.
             seed: Of every permutation.
-            num_segmentations: How often the same pairs are there, cut otherwise; epoch
-                e reads number e modulo this.
+            num_lanes: Equal parts of a batch, each from shards of its own.
+            row_multiple: Rows of every batch are a multiple of this.
 
         Raises:
-            ValueError: If no pair is left.
+            ValueError: If no pair is left, or there are fewer shards than lanes.
         """
         self.buckets = buckets
         self.seed = seed
+        self.shards = list(shards)
+        self.num_lanes = num_lanes
         self._pool_examples = pool_examples
         self._max_length = max_length
-        self.lengths = [np.asarray(shard, np.int64) for shard in lengths]
-        self.num_segmentations = num_segmentations
-        self.num_shards = len(self.lengths) // num_segmentations
-        kept = [
-            [self._kept(shard) for shard in self._shards_of(epoch)]
-            for epoch in range(num_segmentations)
-        ]
-        # What an epoch has; of later segmentations other pairs may be too long.
-        self.num_examples = int(sum(mask.sum() for mask in kept[0]))
-        self.num_too_long = int(sum((~mask).sum() for mask in kept[0]))
-        if not all(any(mask.any() for mask in masks) for masks in kept):
-            raise ValueError("no pair is left to train on; raise --max_length")
+        self._row_multiple = row_multiple
+        self._lanes = _deal(self.shards, num_lanes)
+        for epoch in range(max(len(shard.lengths) for shard in self.shards)):
+            kept = [self._kept(index, epoch) for index in range(len(self.shards))]
+            if not any(mask.any() for mask in kept):
+                raise ValueError("no pair is left to train on; raise --max_length")
+            if epoch == 0:  # later segmentations may have other pairs too long
+                self.num_too_long = int(sum((~mask).sum() for mask in kept))
+                self.num_examples = sum(
+                    int(self._copies(index, epoch)[mask].sum())
+                    for index, mask in enumerate(kept)
+                )
         self.pool = functools.lru_cache(maxsize=4)(self._pool)
 
     @functools.cached_property
     def digest(self) -> str:
         """Returns a hash of everything the plan depends on, in hexadecimal."""
         parts = hashlib.sha256()
-        settings = (PLAN_VERSION, self._pool_examples, self._max_length, self.seed)
+        settings = (
+            *(PLAN_VERSION, self._pool_examples, self._max_length, self.seed),
+            *(self.num_lanes, self._row_multiple),
+        )
         parts.update(repr(settings).encode())
-        if self.num_segmentations > 1:
-            parts.update(repr(self.num_segmentations).encode())
-        columns = (self.buckets.src, self.buckets.tgt, self.buckets.rows)
-        for array in (*columns, *self.lengths):
+        for array in (self.buckets.src, self.buckets.tgt, self.buckets.rows):
             parts.update(np.ascontiguousarray(array, "<i8").tobytes() + b"|")
+        for shard in self.shards:
+            parts.update(repr((shard.rate, shard.corpus)).encode())
+            for lengths in shard.lengths:
+                parts.update(np.ascontiguousarray(lengths, "<u2").tobytes() + b"|")
         return parts.hexdigest()[:16]
 
+    def lengths(self, shard: int, epoch: int) -> np.ndarray:
+        """Returns the tokens of a shard's pairs in an epoch, uint16 [N, 2]."""
+        return self.shards[shard].lengths[self.segmentation(shard, epoch)]
+
+    def segmentation(self, shard: int, epoch: int) -> int:
+        """Returns which segmentation of a shard an epoch reads."""
+        return epoch % len(self.shards[shard].lengths)
+
     @functools.lru_cache(maxsize=4)  # noqa: B019 - a plan lives as long as its program
-    def pools(self, epoch: int) -> list[np.ndarray]:
-        """Returns the shards of each pool of an epoch, in reading order."""
-        shards = self._shards_of(epoch)
-        keys = _hash(np.arange(self.num_shards), self.seed, epoch, _SHARD_ORDER)
-        groups: list[list[int]] = []
-        room = 0
-        for shard in shards[np.argsort(keys, kind="stable")]:
-            size = len(self.lengths[shard])
-            if not groups or size > room:
-                groups.append([])
-                room = self._pool_examples
-            groups[-1].append(int(shard))
-            room -= size
-        return [np.asarray(group) for group in groups]
+    def pools(self, epoch: int) -> list[list[np.ndarray]]:
+        """Returns the shards of each lane of each pool of an epoch, in reading order.
+
+        Every pool has at least one shard of every lane.
+        """
+        keys = _hash(np.arange(len(self.shards)), self.seed, epoch, _SHARD_ORDER)
+        lanes = [lane[np.argsort(keys[lane], kind="stable")] for lane in self._lanes]
+        sizes = [np.array([self._size(shard) for shard in lane]) for lane in lanes]
+        room = self._pool_examples / self.num_lanes
+        most = min(map(len, lanes))
+        fewest = -(-max(int(size.sum()) for size in sizes) // max(1, int(room)))
+        for count in range(min(max(1, fewest), most), most + 1):
+            groups = [_groups(size, count) for size in sizes]
+            if all(
+                end - begin == 1 or size[begin:end].sum() <= room
+                for size, ends in zip(sizes, groups, strict=True)
+                for begin, end in ends
+            ):
+                break
+        return [
+            [lane[slice(*ends[pool])] for lane, ends in zip(lanes, groups, strict=True)]
+            for pool in range(len(groups[0]))
+        ]
 
     def advance(self, cursor: Cursor) -> Cursor:
         """Returns where the batch after this one is."""
@@ -157,94 +229,107 @@ class Plan:
             self.pool(epoch, pool).num_batches for pool in range(len(self.pools(epoch)))
         )
 
-    def _shards_of(self, epoch: int) -> np.ndarray:
-        """Returns the shards that an epoch reads, as indices into all of them."""
-        first = epoch % self.num_segmentations * self.num_shards
-        return np.arange(first, first + self.num_shards)
+    def _size(self, shard: int) -> int:
+        return len(self.shards[shard].lengths[0])
 
-    def _kept(self, shard: int) -> np.ndarray:
-        return self.lengths[shard].max(axis=1, initial=0) <= self._max_length
+    def _kept(self, shard: int, epoch: int) -> np.ndarray:
+        """Returns which pairs of a shard are short enough, bool [N]."""
+        return self.lengths(shard, epoch).max(axis=1, initial=0) < self._max_length
+
+    def _copies(self, shard: int, epoch: int) -> np.ndarray:
+        """Returns how often each pair of a shard comes in an epoch, int64 [N].
+
+        Rounded down from an offset drawn for each pair, so that after e epochs it has
+        come rate * e times, rounded down or up.
+        """
+        rate, size = self.shards[shard].rate, self._size(shard)
+        if rate == 1:
+            return np.ones(size, np.int64)
+        bits = _hash(np.arange(size), self.seed, int(shard), _COPIES) >> np.uint64(11)
+        drawn = bits / 2.0**53
+        before, after = (np.floor(rate * count + drawn) for count in (epoch, epoch + 1))
+        return (after - before).astype(np.int64)
 
     def _pool(self, epoch: int, pool: int) -> Pool:
-        shards = self.pools(epoch)[pool]
-        lengths = np.concatenate([self.lengths[shard] for shard in shards])
-        kept = np.concatenate([self._kept(shard) for shard in shards])
-        row_keys = _hash(np.arange(len(lengths)), self.seed, epoch, pool, _ROW_ORDER)
-        order = np.argsort(row_keys, kind="stable")
-        order = order[kept[order]]
-        by_bucket = np.argsort(self.buckets.assign(lengths[order]), kind="stable")
-        counts = np.bincount(
-            self.buckets.assign(lengths[order]), minlength=len(self.buckets)
+        lanes = self.pools(epoch)[pool]
+        shards = np.concatenate(lanes)
+        lengths = np.concatenate(
+            [self.lengths(shard, epoch).astype(np.int64) + 1 for shard in shards]
         )
-        queues = np.split(order[by_bucket], np.cumsum(counts)[:-1])
-        batches, buckets = _cut(queues, self.buckets)
-        batch_keys = _hash(
-            np.arange(len(batches)), self.seed, epoch, pool, _BATCH_ORDER
+        copies = np.concatenate(
+            [self._copies(shard, epoch) * self._kept(shard, epoch) for shard in shards]
         )
-        permuted = np.argsort(batch_keys, kind="stable")
-        chosen = [batches[index] for index in permuted]
-        sizes = [len(rows) for rows in chosen]
+        sizes = [sum(self._size(shard) for shard in lane) for lane in lanes]
+        first_rows = np.append(0, np.cumsum(sizes))
+        order = self._permuted(np.repeat(np.arange(len(copies)), copies), epoch, pool)
+        assigned = self.buckets.assign(lengths[order])
+        lane_of = np.searchsorted(first_rows, order, side="right") - 1
+        # Permuted rows of each bucket and lane, together.
+        place = assigned * self.num_lanes + lane_of
+        counts = np.bincount(place, minlength=len(self.buckets) * self.num_lanes)
+        ends = np.cumsum(counts)[:-1]
+        queues = np.split(order[np.argsort(place, kind="stable")], ends)
+        batches = cutting.cut(
+            [
+                queues[begin : begin + self.num_lanes]
+                for begin in range(0, len(queues), self.num_lanes)
+            ],
+            self.buckets,
+            row_multiple=self._row_multiple,
+        )
+        keys = _hash(np.arange(len(batches)), self.seed, epoch, pool, _BATCH_ORDER)
+        chosen = [batches[index] for index in np.argsort(keys, kind="stable")]
+        rows = [batch.rows for batch in chosen]
         return Pool(
             shards=shards,
-            rows=np.concatenate([*chosen, np.zeros(0, np.int64)]).astype(np.int64),
-            offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-            buckets=np.asarray(buckets, np.int64)[permuted],
+            first_shards=np.append(0, np.cumsum([len(lane) for lane in lanes])),
+            first_rows=first_rows,
+            rows=np.concatenate([*rows, np.zeros(0, np.int64)]).astype(np.int64),
+            offsets=np.append(
+                0, np.cumsum([len(part) for part in rows], dtype=np.int64)
+            ),
+            buckets=np.array([batch.bucket for batch in chosen], np.int64),
         )
 
+    def _permuted(self, rows: np.ndarray, epoch: int, pool: int) -> np.ndarray:
+        keys = _hash(np.arange(len(rows)), self.seed, epoch, pool, _ROW_ORDER)
+        return rows[np.argsort(keys, kind="stable")]
 
-def partial_rows(rows: int, full: int) -> int:
-    """Returns the rows of a partial batch's shape: a quarter, half, ... of a full one.
 
-    Rounding up to quarters keeps the number of shapes a run meets at four a bucket;
-    every new shape costs a GPU compiler seconds and a CPU's primitive cache memory.
+def _deal(shards: Sequence[Shard], num_lanes: int) -> list[np.ndarray]:
+    """Returns the shards of each lane, every corpus dealt in turn.
 
-    >>> [partial_rows(rows, full=10) for rows in (1, 3, 4, 6, 10)]
-    [3, 3, 5, 8, 10]
+    Raises:
+        ValueError: If a lane would have none.
     """
-    return next(
-        size for size in (-(-full * part // 4) for part in (1, 2, 3, 4)) if size >= rows
-    )
+    lanes: list[list[int]] = [[] for _ in range(num_lanes)]
+    dealt: dict[int, int] = {}
+    for index, shard in enumerate(shards):
+        number = dealt.get(shard.corpus, 0)
+        lanes[number % num_lanes].append(index)
+        dealt[shard.corpus] = number + 1
+    if not all(lanes):
+        raise ValueError(
+            f"--plan_lanes={num_lanes} needs as many shards, there are {len(shards)}; "
+            "build the data with a larger --num_shards, or plan fewer lanes"
+        )
+    return [np.array(lane) for lane in lanes]
 
 
-def _cut(
-    queues: Sequence[np.ndarray], buckets: bucketing.Buckets
-) -> tuple[list[np.ndarray], list[int]]:
-    """Cuts each bucket's rows into batches; nothing is left over.
+def _groups(sizes: np.ndarray, count: int) -> list[tuple[int, int]]:
+    """Cuts a sequence into `count` parts of one element or more and about equal sums.
 
-    The rest of a bucket, too few rows for a full batch, moves up into the next bucket
-    that contains it where that pads less than filling a shape of its own.
+    >>> _groups(np.array([5, 1, 1, 1, 5, 5]), 3)
+    [(0, 2), (2, 5), (5, 6)]
     """
-    area = buckets.src + buckets.tgt
-    waiting = list(queues)
-    batches, chosen = [], []
-    for k in np.argsort(area, kind="stable"):
-        rows, full = waiting[k], int(buckets.rows[k])
-        num_full = len(rows) // full
-        for part in np.split(rows[: num_full * full], num_full) if num_full else []:
-            batches.append(part)
-            chosen.append(int(k))
-        rest = rows[num_full * full :]
-        if not len(rest):
-            continue
-        size = partial_rows(len(rest), full)
-        parent = _parent(int(k), buckets, area)
-        if parent is not None:
-            padding_above = len(rest) * (area[parent] - area[k])
-            if padding_above < (size - len(rest)) * area[k]:
-                waiting[parent] = np.concatenate([waiting[parent], rest])
-                continue
-        filler = np.full(size - len(rest), FILLER_ROW)
-        batches.append(np.concatenate([rest, filler]))
-        chosen.append(int(k))
-    return batches, chosen
-
-
-def _parent(k: int, buckets: bucketing.Buckets, area: np.ndarray) -> int | None:
-    """Returns the smallest larger bucket into which every pair of bucket k fits."""
-    fits = (buckets.src >= buckets.src[k]) & (buckets.tgt >= buckets.tgt[k])
-    fits &= area > area[k]
-    candidates = np.flatnonzero(fits)
-    return int(candidates[np.argmin(area[candidates])]) if len(candidates) else None
+    total = sizes.cumsum()
+    ends: list[int] = []
+    for part in range(1, count):
+        wanted = total[-1] * part / count
+        end = int(np.argmin(np.abs(total - wanted))) + 1
+        least, most = (ends[-1] if ends else 0) + 1, len(sizes) - (count - part)
+        ends.append(min(max(end, least), most))
+    return list(zip([0, *ends], [*ends, len(sizes)], strict=True))
 
 
 def _hash(values: np.ndarray, *keys: int) -> np.ndarray:

@@ -24,13 +24,23 @@ def make(
     count: int = 300,
     num_shards: int = 3,
     subword_samples: int = 0,
+    spm_model: pathlib.Path | None = None,
+    seed: int = 0,
 ) -> pathlib.Path:
     """Builds a data directory in a folder and returns it."""
     folder.mkdir(parents=True, exist_ok=True)
-    for split, size, seed in (("train", count, 0), ("valid", 20, 1), ("test", 20, 2)):
-        text = "".join(f"{src}\t{tgt}\n" for src, tgt in pairs(size, seed))
+    sizes = {"train": count, "valid": 20, "test": 20}
+    for number, (split, size) in enumerate(sizes.items()):
+        lines = pairs(size, 3 * seed + number)
+        text = "".join(f"{src}\t{tgt}\n" for src, tgt in lines)
         (folder / f"{split}.tsv").write_text(text)
     data_dir = folder / "data"
+    if spm_model is None:
+        subwords = preprocessing_config.SubwordConfig(
+            vocab_size=100, shared_vocab=True, subword_samples=subword_samples
+        )
+    else:
+        subwords = preprocessing_config.SubwordConfig(spm_model=str(spm_model))
     build.main(
         preprocessing_config.BuildConfig(
             output=preprocessing_config.OutputConfig(
@@ -42,9 +52,7 @@ def make(
                 test=(str(folder / "test.tsv"),),
             ),
             task=preprocessing_config.TaskConfig(),
-            subwords=preprocessing_config.SubwordConfig(
-                vocab_size=100, shared_vocab=True, subword_samples=subword_samples
-            ),
+            subwords=subwords,
             cleaning=preprocessing_config.CleaningConfig(),
         )
     )

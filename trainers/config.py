@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 
 from pipeline import config as pipeline_config
-from pipeline import knobs
+from pipeline import knobs, locations
 from trainers.models import config as model_config
 
 
@@ -91,9 +91,9 @@ class RunConfig:
         return pathlib.Path(self.workdir)
 
     @property
-    def data_path(self) -> pathlib.Path:
+    def data_path(self) -> locations.Location:
         """The data directory."""
-        return pathlib.Path(self.data_dir)
+        return locations.locate(self.data_dir)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,16 @@ from typing import Any
 
 from flags import binding
 from pipeline import config as pipeline_config
-from pipeline import exits, files, knobs, manifest, progress, runtime, vocabulary
+from pipeline import (
+    exits,
+    files,
+    knobs,
+    locations,
+    manifest,
+    progress,
+    runtime,
+    vocabulary,
+)
 from trainers import config, run_directory
 
 _BATCH_TOKENS = 4096
@@ -50,7 +59,7 @@ def main(asked: EvaluateConfig) -> None:
     workdir = pathlib.Path(asked.workdir)
     flags = f"--flagfile={run_directory.flagfile(workdir)}"
     run = binding.parse_or_exit(["", flags], config.Seq2SeqConfig, "")
-    data_dir = pathlib.Path(asked.data_dir or run.run.data_dir)
+    data_dir = locations.locate(asked.data_dir or run.run.data_dir)
     facts = manifest.read(data_dir)
     manifest.check_files(facts, data_dir, asked.split)
     vocabularies = vocabulary.load_copy(workdir / run_directory.VOCABULARY)
@@ -65,7 +74,7 @@ def main(asked: EvaluateConfig) -> None:
 def _check_same_vocabulary(
     vocabularies: vocabulary.Vocabularies,
     facts: manifest.Manifest,
-    data_dir: pathlib.Path,
+    data_dir: locations.Location,
 ) -> None:
     there = tuple(entry.sha256 for entry in facts.pair_vocabularies())
     if there != tuple(entry.sha256 for entry in vocabularies.entries):
@@ -79,7 +88,7 @@ def _check_same_vocabulary(
 def _scores(
     asked: EvaluateConfig,
     run: config.Seq2SeqConfig,
-    data_dir: pathlib.Path,
+    data_dir: locations.Location,
     facts: manifest.Manifest,
     vocabularies: vocabulary.Vocabularies,
 ) -> dict[str, Any]:
@@ -97,7 +106,7 @@ def _scores(
     step = train_step.EvaluationStep(model)
     losses = step(input_pipeline.epoch(source))
     with input_pipeline.reading(source):
-        texts = records.read_texts(source.shards)
+        texts = records.read_texts([files[0] for files in source.shards])
     sources = [text for text, _ in texts]
     references = [many for _, many in texts]
     translator = translation.Translator(model, vocabularies)

@@ -11,16 +11,27 @@ import functools
 import sys
 
 from flags import binding
-from pipeline import exits, files, knobs, manifest, progress, runtime, vocabulary
+from pipeline import (
+    exits,
+    files,
+    knobs,
+    manifest,
+    mixing,
+    progress,
+    runtime,
+    vocabulary,
+)
 from trainers import config, run_directory
 
 
 def main(asked: config.Seq2SeqConfig) -> None:
     """Trains, or goes on training."""
-    facts = manifest.read(asked.run.data_path)
-    manifest.check_files(facts, asked.run.data_path, "train")
-    entries = facts.pair_vocabularies()
-    vocabularies = vocabulary.load(asked.run.data_path, entries)
+    home = asked.run.data_path
+    entries = manifest.read(home).pair_vocabularies()
+    vocabularies = vocabulary.load(home, entries)
+    corpora = mixing.corpora(home, asked.batch)
+    for corpus in corpora:
+        manifest.check_files(corpus.facts, corpus.directory, "train")
     workdir = asked.run.workdir_path
     with files.locked(workdir / files.LOCK_NAME, what=f"--workdir={workdir}"):
         runtime.start()
@@ -29,13 +40,13 @@ def main(asked: config.Seq2SeqConfig) -> None:
 
         unchanged = {
             "flags": knobs.fixed_leaves(asked),
-            "data": manifest.identity(facts),
+            "data": mixing.identity(corpora),
         }
         directory = run_directory.RunDirectory(workdir)
         model = build.make(asked, vocabularies)
-        ready = training.prepare(asked, unchanged, model)
+        ready = training.prepare(asked, corpora, unchanged, model)
         # Not before the checkpoint agrees: a refused command changes nothing.
-        vocabulary.copy(asked.run.data_path, vocabularies, directory.vocabulary)
+        vocabulary.copy(home, vocabularies, directory.vocabulary)
         directory.write_flags(binding.to_lines(asked))
         training.run(ready)
 

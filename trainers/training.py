@@ -2,12 +2,13 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from pipeline import config as pipeline_config
-from pipeline import exits, input_pipeline, manifest, progress
+from pipeline import exits, input_pipeline, manifest, mixing, progress
 from pipeline import plan as plan_lib
 from trainers import (
     actions,
@@ -23,6 +24,7 @@ from trainers import (
 )
 
 _VALID_BUCKETS = 16
+_VALID_TOKENS = pipeline_config.DEFAULT_TOKENS
 
 
 @dataclasses.dataclass
@@ -46,12 +48,16 @@ class Run:
 
 
 def prepare(
-    asked: config.Seq2SeqConfig, facts: dict[str, Any], model: tf.Module
+    asked: config.Seq2SeqConfig,
+    corpora: Sequence[mixing.Corpus],
+    facts: dict[str, Any],
+    model: tf.Module,
 ) -> Run:
     """Plans the data, makes the step, and restores the newest checkpoint.
 
     Args:
         asked: The config.
+        corpora: What to train on.
         facts: What a resumed run must find unchanged, such as its flags.
         model: With fresh weights.
 
@@ -59,8 +65,8 @@ def prepare(
         exits.Refusal: If the run cannot be what was asked.
     """
     multiple = 8 if tf.config.list_physical_devices("GPU") else 1
-    source = input_pipeline.open_split(
-        asked.run.data_path,
+    source = input_pipeline.open_corpora(
+        corpora,
         "train",
         asked.batch,
         seed=asked.run.seed,
@@ -111,7 +117,7 @@ def _open_valid(asked: config.Seq2SeqConfig) -> input_pipeline.Source | None:
         return None
     longest = int(facts.splits["valid"].joint_histogram()[:, :2].max()) + 1
     batch = pipeline_config.BatchConfig(
-        tokens_per_batch=max(asked.batch.tokens_per_batch, longest),
+        tokens_per_batch=max(asked.batch.tokens or _VALID_TOKENS, longest),
         num_buckets=_VALID_BUCKETS,
     )
     return input_pipeline.open_split(asked.run.data_path, "valid", batch, seed=0)
@@ -170,12 +176,14 @@ def _is_finished(ready: Run) -> bool:
 def _announce(ready: Run) -> None:
     plan = ready.source.plan
     progress.logger.info(
-        "%s weights; %s examples, %d buckets, %d batches in the first epoch, plan %s",
+        "%s weights; %s examples, %d buckets, %d batches in the first epoch, plan %s; "
+        "reads ahead at most %d MiB",
         f"{ready.step.num_weights:,}",
         f"{plan.num_examples:,}",
         len(plan.buckets),
         plan.num_batches(0),
         plan.digest,
+        -(-input_pipeline.read_ahead_bytes(ready.source) // 2**20),
     )
     if plan.num_too_long:
         progress.logger.warning(

@@ -7,53 +7,76 @@ import pytest
 from pipeline import bucketing
 from pipeline import plan as plan_lib
 
+MAX_LENGTH = 25
 
-def _plan(case: int, **changes) -> plan_lib.Plan:
+
+def _shards(draw: np.random.Generator, count: int) -> list[plan_lib.Shard]:
+    return [
+        plan_lib.Shard(
+            (draw.integers(1, 29, (int(draw.integers(1, 400)), 2)).astype(np.uint16),)
+        )
+        for _ in range(count)
+    ]
+
+
+def _plan(case: int, shards=None, **changes) -> plan_lib.Plan:
     """Returns a plan over random shards; the same for the same case and changes."""
     draw = np.random.default_rng(case)
-    lengths = [
-        draw.integers(2, 30, (int(draw.integers(1, 400)), 2))
-        for _ in range(int(draw.integers(1, 9)))
-    ]
+    num_lanes = changes.get("num_lanes", 1)
+    shards = shards or _shards(draw, int(draw.integers(num_lanes, num_lanes + 8)))
     settings = {
         "pool_examples": int(draw.integers(1, 900)),
-        "max_length": 25,
+        "max_length": MAX_LENGTH,
         "seed": int(draw.integers(0, 1000)),
+        "row_multiple": num_lanes,
     } | changes
-    every = np.concatenate(lengths)
+    every = np.concatenate([part for shard in shards for part in shard.lengths]) + 1
     kept = every[every.max(axis=1) <= settings["max_length"]]
     pairs, counts = np.unique(kept, axis=0, return_counts=True)
+    step = settings["row_multiple"]
     buckets = bucketing.learn(
         np.concatenate([pairs, counts[:, None]], axis=1),
         num_buckets=int(draw.integers(1, 12)),
         multiple=1,
-        tokens_per_batch=int(draw.integers(30, 600)),
+        budget=bucketing.Budget(int(draw.integers(30, 600)) * step, row_multiple=step),
     )
-    return plan_lib.Plan(lengths, buckets, **settings)
+    return plan_lib.Plan(shards, buckets, **settings)
 
 
-def _batches(plan: plan_lib.Plan, epoch: int):
+def _numbers(plan: plan_lib.Plan, shards) -> np.ndarray:
+    """Returns the global numbers of the rows of some shards, in their order."""
+    first = np.cumsum([0, *(len(shard.lengths[0]) for shard in plan.shards)])
+    return np.concatenate([np.arange(first[s], first[s + 1]) for s in shards])
+
+
+def _batches(plan: plan_lib.Plan, epoch: int, lanes: slice | None = None):
     """Yields (cursor, bucket, global row numbers with fillers) of an epoch."""
-    first = np.cumsum([0, *(len(shard) for shard in plan.lengths)])
     for index in range(len(plan.pools(epoch))):
         pool = plan.pool(epoch, index)
-        numbers = np.concatenate(
-            [first[s] + np.arange(len(plan.lengths[s])) for s in pool.shards]
-        )
+        if lanes is not None:
+            pool = pool.part(lanes.start, lanes.stop)
+        numbers = _numbers(plan, pool.shards)
         for batch in range(pool.num_batches):
             rows = pool.rows[pool.offsets[batch] : pool.offsets[batch + 1]]
             named = np.where(rows >= 0, numbers[rows], plan_lib.FILLER_ROW)
             yield plan_lib.Cursor(epoch, index, batch), pool.buckets[batch], named
 
 
-SEEDS = range(25)
+def _every(plan: plan_lib.Plan, epoch: int = 0) -> np.ndarray:
+    """Returns the lengths of all rows, BOS or EOS counted."""
+    return np.concatenate(
+        [plan.lengths(s, epoch).astype(int) + 1 for s in range(len(plan.shards))]
+    )
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_every_pair_comes_exactly_once_an_epoch_and_the_rest_is_counted(seed):
-    plan = _plan(seed)
-    every = np.concatenate(plan.lengths)
-    wanted = np.flatnonzero(every.max(axis=1) <= 25)
+CASES = [(seed, lanes) for lanes in (1, 2, 4, 8) for seed in range(15)]
+
+
+@pytest.mark.parametrize(("seed", "lanes"), CASES)
+def test_every_pair_comes_exactly_once_an_epoch_and_the_rest_is_counted(seed, lanes):
+    plan = _plan(seed, num_lanes=lanes)
+    every = _every(plan)
+    wanted = np.flatnonzero(every.max(axis=1) <= MAX_LENGTH)
     for epoch in (0, 1):
         rows = np.concatenate([rows for _, _, rows in _batches(plan, epoch)])
         assert sorted(rows[rows >= 0]) == wanted.tolist()
@@ -61,17 +84,100 @@ def test_every_pair_comes_exactly_once_an_epoch_and_the_rest_is_counted(seed):
     assert plan.num_examples + plan.num_too_long == len(every)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_batches_fit_their_bucket_and_have_one_of_four_sizes(seed):
-    plan = _plan(seed)
-    every = np.concatenate(plan.lengths)
+@pytest.mark.parametrize(("seed", "lanes"), CASES)
+def test_batches_fit_their_bucket_and_have_one_of_four_sizes(seed, lanes):
+    plan = _plan(seed, num_lanes=lanes)
+    every = _every(plan)
+    sizes: dict[int, set[int]] = {}
     for _, bucket, rows in _batches(plan, 0):
         full = int(plan.buckets.rows[bucket])
-        assert len(rows) in {-(-full * part // 4) for part in (1, 2, 3, 4)}
+        assert len(rows) <= full
+        assert not len(rows) % lanes
+        sizes.setdefault(bucket, {full}).add(len(rows))
         lengths = every[rows[rows >= 0]]
         assert len(lengths)
         assert (lengths[:, 0] <= plan.buckets.src[bucket]).all()
         assert (lengths[:, 1] <= plan.buckets.tgt[bucket]).all()
+    assert max(map(len, sizes.values())) <= 4
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("row_multiple", [2, 3, 8])
+def test_the_rows_of_every_batch_are_a_multiple(seed, row_multiple):
+    plan = _plan(seed, row_multiple=row_multiple)
+    assert not any(len(rows) % row_multiple for _, _, rows in _batches(plan, 0))
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("num_readers", [1, 2, 4, 8])
+def test_readers_together_have_the_global_batches_and_read_only_their_shards(
+    seed, num_readers
+):
+    """FAULTS 33 and 35."""
+    plan = _plan(seed, num_lanes=8)
+    whole = list(_batches(plan, 0))
+    lanes = 8 // num_readers
+    parts = [
+        list(_batches(plan, 0, slice(reader * lanes, (reader + 1) * lanes)))
+        for reader in range(num_readers)
+    ]
+    for global_batch, *shares in zip(whole, *parts, strict=True):
+        cursor, bucket, rows = global_batch
+        assert {share[0] for share in shares} == {cursor}
+        assert {share[1] for share in shares} == {bucket}  # all run the same shape
+        assert len({len(share[2]) for share in shares}) == 1
+        joined = np.concatenate([share[2] for share in shares])
+        np.testing.assert_array_equal(joined, rows)
+    for pool in range(len(plan.pools(0))):
+        read = [
+            set(plan.pool(0, pool).part(r * lanes, (r + 1) * lanes).shards.tolist())
+            for r in range(num_readers)
+        ]
+        for one, other in itertools.combinations(read, 2):
+            assert not one & other
+        assert set.union(*read) == set(plan.pool(0, pool).shards.tolist())
+
+
+def test_a_reader_reads_the_same_shards_in_every_epoch():
+    plan = _plan(4, num_lanes=4)
+    shards = [
+        {
+            int(shard)
+            for pool in range(len(plan.pools(epoch)))
+            for shard in plan.pool(epoch, pool).part(1, 2).shards
+        }
+        for epoch in range(3)
+    ]
+    assert shards[0] == shards[1] == shards[2]
+
+
+def test_fewer_shards_than_lanes_are_refused():
+    """FAULTS 31."""
+    draw = np.random.default_rng(1)
+    with pytest.raises(ValueError, match="--plan_lanes=8 needs as many shards, .* 7"):
+        _plan(1, shards=_shards(draw, 7), num_lanes=8)
+
+
+def _with_rates(*rates: float) -> plan_lib.Plan:
+    draw = np.random.default_rng(7)
+    shards = [
+        shard._replace(rate=rate, corpus=corpus)
+        for corpus, rate in enumerate(rates)
+        for shard in _shards(draw, 3)
+    ]
+    return _plan(7, shards=shards, max_length=99)
+
+
+@pytest.mark.parametrize("rates", [(1.0, 2.0), (0.3, 1.7), (0.25, 4.0)])
+def test_a_rate_is_kept_to_within_one_after_every_epoch(rates):
+    plan = _with_rates(*rates)
+    seen = np.zeros(len(_every(plan)), int)
+    of_row = np.concatenate([np.full(len(s.lengths[0]), s.rate) for s in plan.shards])
+    for epoch in range(8):
+        for _, _, rows in _batches(plan, epoch):
+            np.add.at(seen, rows[rows >= 0], 1)
+        assert (np.abs(seen - of_row * (epoch + 1)) < 1).all()
+    assert seen.sum() == pytest.approx(8 * of_row.sum(), rel=0.05)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -105,52 +211,63 @@ def test_lengths_do_not_come_in_runs():
     assert repeats < len(buckets) / 2
 
 
-def test_pools_hold_whole_shards_within_their_size_or_one_shard():
-    plan = _plan(6, pool_examples=500)
+@pytest.mark.parametrize("lanes", [1, 2, 4])
+def test_pools_hold_whole_shards_within_their_size_or_one_shard(lanes):
+    plan = _plan(6, pool_examples=500 * lanes, num_lanes=lanes)
     for pool in plan.pools(0):
-        sizes = [len(plan.lengths[shard]) for shard in pool]
-        assert len(sizes) == 1 or sum(sizes) <= 500
-    assert sorted(np.concatenate(plan.pools(0))) == list(range(len(plan.lengths)))
+        for lane in pool:
+            sizes = [len(plan.shards[shard].lengths[0]) for shard in lane]
+            assert len(sizes) == 1 or sum(sizes) <= 500
+    read = np.concatenate([lane for pool in plan.pools(0) for lane in pool])
+    assert sorted(read) == list(range(len(plan.shards)))
 
 
 def test_the_plan_is_the_same_on_every_machine():
-    """The golden digest is what this test printed when PLAN_VERSION became 1."""
-    plan = _plan(1)
+    """The golden digest is what this test printed when PLAN_VERSION became 2."""
     digest = hashlib.sha256()
-    for epoch in (0, 1):
-        for cursor, bucket, rows in _batches(plan, epoch):
-            digest.update(repr((tuple(cursor), int(bucket), rows.tolist())).encode())
-    assert plan_lib.PLAN_VERSION == 1
-    assert digest.hexdigest()[:16] == "eae1dcb17b7b5dda"
+    for lanes in (1, 2):
+        plan = _plan(1, num_lanes=lanes)
+        for epoch in (0, 1):
+            for cursor, bucket, rows in _batches(plan, epoch):
+                batch = (tuple(cursor), int(bucket), rows.tolist())
+                digest.update(repr(batch).encode())
+    assert plan_lib.PLAN_VERSION == 2
+    assert digest.hexdigest()[:16] == "dadddb8b526cc0ed"
 
 
 def test_the_digest_changes_with_everything_the_plan_depends_on():
+    rated = [shard._replace(rate=2.0) for shard in _plan(1).shards]
     digests = {
         _plan(1).digest,
         _plan(2).digest,
         _plan(1, seed=5).digest,
         _plan(1, max_length=24).digest,
         _plan(1, pool_examples=17).digest,
+        _plan(1, row_multiple=2).digest,
+        _plan(1, shards=_plan(1).shards, num_lanes=2).digest,
+        _plan(1, shards=rated).digest,
     }
-    assert len(digests) == 5
+    assert len(digests) == 8
     assert _plan(1).digest in digests
 
 
 def test_a_plan_of_nothing_is_refused():
     buckets = bucketing.learn(
-        np.array([[5, 5, 1]]), num_buckets=1, multiple=1, tokens_per_batch=16
+        np.array([[5, 5, 1]]),
+        num_buckets=1,
+        multiple=1,
+        budget=bucketing.Budget(16),
     )
+    shard = plan_lib.Shard((np.array([[9, 9]], np.uint16),))
     with pytest.raises(ValueError, match="--max_length"):
-        plan_lib.Plan(
-            [np.array([[9, 9]])], buckets, pool_examples=10, max_length=5, seed=1
-        )
+        plan_lib.Plan([shard], buckets, pool_examples=10, max_length=5, seed=1)
 
 
-@pytest.mark.parametrize("full", [1, 2, 3, 7, 100])
-def test_a_partial_batch_is_the_smallest_quarter_that_holds_it(full):
-    sizes = [-(-full * part // 4) for part in (1, 2, 3, 4)]
-    for rows in range(1, full + 1):
-        size = plan_lib.partial_rows(rows, full)
-        assert size in sizes
-        assert size >= rows
-        assert not any(rows <= smaller < size for smaller in sizes)
+def test_a_length_that_fills_the_sidecar_does_not_wrap_around():
+    """FAULTS 19."""
+    longest = 65_535
+    buckets = bucketing.Buckets(*(np.array([n]) for n in (longest + 1, 2, 1)))
+    shard = plan_lib.Shard((np.array([[longest, 1]], np.uint16),))
+    plan = plan_lib.Plan([shard], buckets, pool_examples=1, max_length=70_000, seed=1)
+    assert plan.num_too_long == 0
+    assert plan.pool(0, 0).rows.tolist() == [0]
