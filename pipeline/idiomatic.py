@@ -5,18 +5,17 @@ One record at a time, as the guides of tf.data do it: parse, shuffle,
 target, and its order cannot be resumed.
 """
 
-import pathlib
 from collections.abc import Sequence
 
 import tensorflow as tf
 
-from pipeline import records, vocabulary
+from pipeline import locations, records, vocabulary
 
 _SHUFFLE_BUFFER = 16_384
 
 
 def batches(
-    shards: Sequence[pathlib.Path],
+    shards: Sequence[locations.Location],
     *,
     tokens_per_batch: int,
     num_buckets: int,

@@ -17,7 +17,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from flags import binding
-from pipeline import config, exits, knobs, manifest, progress, runtime, vocabulary
+from pipeline import (
+    config,
+    epoch,
+    exits,
+    knobs,
+    locations,
+    manifest,
+    mixing,
+    pictures,
+    progress,
+    runtime,
+    vocabulary,
+)
+from pipeline import plan as plan_lib
+
+_CHOICES = (1, 2, 4, 8, 16, 32, 64)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,6 +45,7 @@ class ShowConfig:
     split: str = knobs.knob("train", "Which examples.", choices=manifest.SPLITS)
     seed: int = knobs.knob(1, "Of the plan.")
     examples: int = knobs.knob(3, "Examples shown, decoded.")
+    plot: str | None = knobs.knob(None, "Draws lengths and buckets into this PNG file.")
     benchmark_secs: float = knobs.knob(
         0.0, "Reads batches for so many seconds and says how fast; 0 for not."
     )
@@ -39,10 +55,11 @@ class ShowConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError for times and counts that cannot be."""
-        if self.benchmark_secs < 0:
-            raise ValueError(
-                f"--benchmark_secs must be at least 0, got {self.benchmark_secs}"
-            )
+        for name in ("benchmark_secs", "examples"):
+            if getattr(self, name) < 0:
+                raise ValueError(
+                    f"--{name} must be at least 0, got {getattr(self, name)}"
+                )
         if self.compare and not self.benchmark_secs:
             raise ValueError("--compare needs --benchmark_secs")
 
@@ -64,31 +81,40 @@ class Rates(NamedTuple):
 
 def main(asked: InspectConfig) -> None:
     """Prints the bucket table, some examples and, if asked, rates."""
-    data_dir = pathlib.Path(asked.show.data_dir)
-    facts = manifest.read(data_dir)
-    manifest.check_files(facts, data_dir, asked.show.split)
-    entries = facts.pair_vocabularies()
+    data_dir = locations.locate(asked.show.data_dir)
+    entries = manifest.read(data_dir).pair_vocabularies()
     vocabularies = vocabulary.load(data_dir, entries)
+    corpora = mixing.corpora(data_dir, asked.batch)
+    for corpus in corpora:
+        manifest.check_files(corpus.facts, corpus.directory, asked.show.split)
     runtime.start()
     from pipeline import input_pipeline
 
-    source = input_pipeline.open_split(
-        data_dir, asked.show.split, asked.batch, seed=asked.show.seed
-    )
-    epoch = _epoch(source.plan)
-    print(_bucket_table(source.plan, epoch))
-    print(_summary(source.plan, epoch))
-    _print_examples(
-        input_pipeline.batches(source, num_epochs=1),
-        vocabularies,
-        asked.show.examples,
-    )
+    def open_source(num_buckets: int) -> input_pipeline.Source:
+        return input_pipeline.open_corpora(
+            corpora,
+            asked.show.split,
+            dataclasses.replace(asked.batch, num_buckets=num_buckets),
+            seed=asked.show.seed,
+        )
+
+    source = open_source(asked.batch.num_buckets)
+    numbers = epoch.of(source.plan)
+    print(_bucket_table(source.plan, numbers))
+    print(_summary(source, numbers))
+    print(_choices(open_source))
+    if asked.show.plot:
+        _plot(asked, corpora, source, numbers)
+    if asked.show.examples:
+        _print_examples(input_pipeline.epoch(source), vocabularies, asked.show.examples)
     result: dict[str, Any] = {
         "split": asked.show.split,
         "examples": source.plan.num_examples,
         "dropped_too_long": source.plan.num_too_long,
-        "batches": int(epoch.rows.size),
-        "fill": epoch.fill,
+        "batches": int(numbers.rows.size),
+        "shapes": numbers.num_shapes,
+        "fill": numbers.fill,
+        "read_ahead_bytes": input_pipeline.read_ahead_bytes(source),
         "plan_digest": source.plan.digest,
     }
     if asked.show.benchmark_secs:
@@ -96,89 +122,90 @@ def main(asked: InspectConfig) -> None:
     print(json.dumps(result))
 
 
-class Epoch(NamedTuple):
-    """The batches of an epoch in numbers.
-
-    Attributes:
-        buckets: The bucket of each batch, int64 [num_batches].
-        rows: Its rows, filler included, int64 [num_batches].
-        real_rows: Its pairs, int64 [num_batches].
-        real_tokens: Source and target tokens that are not padding, int64 [num_batches].
-        fill: Real tokens of the epoch over padded ones.
-    """
-
-    buckets: np.ndarray
-    rows: np.ndarray
-    real_rows: np.ndarray
-    real_tokens: np.ndarray
-    fill: float
-
-
-def _epoch(plan: Any) -> Epoch:
-    buckets, rows, real_rows, tokens = [], [], [], []
-    for index in range(len(plan.pools(0))):
-        pool = plan.pool(0, index)
-        lengths = np.concatenate([plan.lengths[shard] for shard in pool.shards])
-        per_row = np.where(pool.rows >= 0, lengths.sum(axis=1)[pool.rows], 0)
-        if pool.num_batches:
-            begins = pool.offsets[:-1]
-            real_rows.append(np.add.reduceat((pool.rows >= 0).astype(np.int64), begins))
-            tokens.append(np.add.reduceat(per_row, begins))
-        buckets.append(pool.buckets)
-        rows.append(np.diff(pool.offsets))
-    chosen, sizes = np.concatenate(buckets), np.concatenate(rows)
-    real_tokens = np.concatenate(tokens)
-    padded = sizes * (plan.buckets.src + plan.buckets.tgt)[chosen]
-    return Epoch(
-        buckets=chosen,
-        rows=sizes,
-        real_rows=np.concatenate(real_rows),
-        real_tokens=real_tokens,
-        fill=float(real_tokens.sum() / padded.sum()),
-    )
-
-
-def _bucket_table(plan: Any, epoch: Epoch) -> str:
+def _bucket_table(plan: Any, numbers: epoch.Epoch) -> str:
     lines = ["  source  target   rows  batches     pairs   fill"]
     for k in range(len(plan.buckets)):
-        chosen = epoch.buckets == k
+        chosen = numbers.buckets == k
         if not chosen.any():
             continue
         src, tgt = int(plan.buckets.src[k]), int(plan.buckets.tgt[k])
-        padded = int(epoch.rows[chosen].sum()) * (src + tgt)
-        fill = epoch.real_tokens[chosen].sum() / padded
+        padded = int(numbers.rows[chosen].sum()) * (src + tgt)
+        fill = numbers.real_tokens[chosen].sum() / padded
         lines.append(
             f"{src:8}{tgt:8}{int(plan.buckets.rows[k]):7}{int(chosen.sum()):9}"
-            f"{int(epoch.real_rows[chosen].sum()):10,}  {fill:.3f}  "
+            f"{int(numbers.real_rows[chosen].sum()):10,}  {fill:.3f}  "
             f"{'#' * round(20 * fill)}"
         )
     return "\n".join(lines)
 
 
-def _summary(plan: Any, epoch: Epoch) -> str:
-    largest = int(
-        (
-            epoch.rows * np.maximum(plan.buckets.src, plan.buckets.tgt)[epoch.buckets]
-        ).max()
-    )
-    shapes = len(set(zip(epoch.buckets.tolist(), epoch.rows.tolist(), strict=True)))
+def _summary(source: Any, numbers: epoch.Epoch) -> str:
+    from pipeline import input_pipeline
+
+    plan = source.plan
+    longer = np.maximum(plan.buckets.src, plan.buckets.tgt)[numbers.buckets]
+    mib = -(-input_pipeline.read_ahead_bytes(source) // 2**20)
     return (
-        f"{plan.num_examples:,} examples in {epoch.rows.size:,} batches of an epoch, "
-        f"{shapes} shapes; largest batch {largest:,} padded tokens a side; "
-        f"fill {epoch.fill:.3f}; {plan.num_too_long:,} left out as too long; "
+        f"{plan.num_examples:,} examples in {numbers.rows.size:,} batches of an epoch, "
+        f"{numbers.num_shapes} shapes; largest batch "
+        f"{int((numbers.rows * longer).max()):,} padded tokens a side; "
+        f"fill {numbers.fill:.3f}; {plan.num_too_long:,} left out as too long; "
+        f"{len(plan.pools(0))} pools, reading ahead takes at most {mib} MiB; "
         f"plan {plan.digest}\n"
     )
+
+
+def _choices(open_source: Callable[[int], Any]) -> str:
+    """Returns how full batches would be with other numbers of buckets, as a table."""
+    lines = ["  --num_buckets   fill   shapes"]
+    for count in _CHOICES:
+        numbers = epoch.of(open_source(count).plan, max_pools=1)
+        lines.append(
+            f"{count:15}  {numbers.fill:.3f}{numbers.num_shapes:9}  "
+            f"{'#' * round(20 * numbers.fill)}"
+        )
+    return "\n".join([*lines, ""])
+
+
+def _plot(
+    asked: InspectConfig,
+    corpora: list[mixing.Corpus],
+    source: Any,
+    numbers: epoch.Epoch,
+) -> None:
+    path = pathlib.Path(asked.show.plot or "")
+    if not path.parent.is_dir():
+        raise exits.Refusal(
+            exits.MISSING_INPUT, f"--plot={path}: there is no directory {path.parent}"
+        )
+    lengths = [
+        corpus.facts.split(asked.show.split).joint_histogram() for corpus in corpora
+    ]
+    pictures.draw_buckets(
+        np.concatenate(lengths) + np.array([1, 1, 0]),
+        source.plan.buckets,
+        path,
+        f"{asked.show.split}: {source.plan.num_examples:,} pairs, "
+        f"{len(source.plan.buckets)} buckets, fill {numbers.fill:.3f}",
+    )
+    print(f"lengths and buckets are drawn in {path}\n")
 
 
 def _print_examples(
     batches: Iterable[Any], vocabularies: vocabulary.Vocabularies, count: int
 ) -> None:
+    """Prints the first pairs, fillers left out."""
+    left = count
     for batch in batches:
-        src, tgt = batch.src_ids.numpy()[:count], batch.tgt_out_ids.numpy()[:count]
-        for one, other in zip(src, tgt, strict=True):
+        src, tgt = batch.src_ids.numpy(), batch.tgt_out_ids.numpy()
+        real = np.flatnonzero(tgt[:, 0] != vocabulary.PAD_ID)[:left]
+        for row in real:
+            one, other = src[row], tgt[row]
             print(f"  source  {' '.join(vocabularies.src.pieces(one[one > 0]))}")
             print(f"  target  {' '.join(vocabularies.tgt.pieces(other[other > 0]))}\n")
-        return
+        left -= len(real)
+        if not left:
+            return
 
 
 def _benchmark(asked: InspectConfig, source: Any) -> dict[str, float]:
@@ -190,14 +217,18 @@ def _benchmark(asked: InspectConfig, source: Any) -> dict[str, float]:
     def first_ids(batch: Any) -> Any:
         return batch.src_ids, batch.tgt_out_ids
 
-    ours = measure(input_pipeline.batches(source), secs, first_ids)
+    stream = input_pipeline.Stream(source, plan_lib.START)
+    ours = measure(stream, secs, first_ids)
+    stream.close()
     print(_rates("planned", ours))
     result = ours._asdict()
     if asked.show.compare:
-        longest = max(int(shard.max()) for shard in source.plan.lengths)
+        plan = source.plan
+        every = range(len(plan.shards))
+        longest = max(int(plan.lengths(shard, 0).max()) + 1 for shard in every)
         dataset = idiomatic.batches(
-            source.shards[: source.plan.num_shards],
-            tokens_per_batch=asked.batch.tokens_per_batch,
+            source.files(0, every),
+            tokens_per_batch=asked.batch.tokens or config.DEFAULT_TOKENS,
             num_buckets=asked.batch.num_buckets,
             longest=longest,
         )

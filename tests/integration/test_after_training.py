@@ -173,7 +173,8 @@ def test_a_damaged_checkpoint_is_bad_data_for_a_reader(workdir, tmp_path):
     assert str(broken / "best") in done.stderr
 
 
-def test_inspect_shows_the_buckets_and_ends_with_json(data_dir):
+def test_inspect_shows_the_buckets_and_ends_with_json(data_dir, tmp_path):
+    picture = tmp_path / "buckets.png"
     page = programs.succeed(
         "pipeline.inspect",
         f"--data_dir={data_dir}",
@@ -181,6 +182,7 @@ def test_inspect_shows_the_buckets_and_ends_with_json(data_dir):
         "--num_buckets=4",
         "--benchmark_secs=1",
         "--compare",
+        f"--plot={picture}",
     )
     result = json.loads(page.splitlines()[-1])
     assert result["examples"] == 300
@@ -190,6 +192,24 @@ def test_inspect_shows_the_buckets_and_ends_with_json(data_dir):
     assert result["tokens_per_sec"] > 0
     assert "source  target   rows" in page
     assert "  source  ▁" in page
+    choices = [line.split() for line in page.splitlines() if line.endswith("#")]
+    fills = {row[0]: float(row[1]) for row in choices if len(row) == 4}
+    assert list(fills) == ["1", "2", "4", "8", "16", "32", "64"]
+    assert fills["1"] < fills["4"] == pytest.approx(result["fill"], abs=1e-3)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_inspect_finds_damage_and_says_where(data_dir, tmp_path):
+    """FAULTS 23."""
+    broken = tmp_path / "data"
+    shutil.copytree(data_dir, broken)
+    shard = broken / "train-00000-of-00003.tfrecord"
+    content = bytearray(shard.read_bytes())
+    content[-30] ^= 1
+    shard.write_bytes(content)
+    done = programs.run("pipeline.inspect", f"--data_dir={broken}")
+    assert done.returncode == 65, done.stderr
+    assert f"{shard}: record 99: its data does not match" in done.stderr
 
 
 def test_a_keras_model_is_trained_evaluated_and_decoded(data_dir, tmp_path):
