@@ -49,7 +49,7 @@ translate: setup ## Translate stdin to stdout with the run in WORKDIR.
 	@$(RUN) trainers.translate --workdir=$(WORKDIR) --checkpoints=$(CHECKPOINTS)
 
 test: setup-dev ## Run the tests: at most 10 minutes on 2 cores.
-	$(RUN) pytest
+	$(RUN) pytest -n auto --dist loadfile
 
 lint: setup-dev ## Check style, types and that every flagfile parses.
 	.venv/bin/ruff format --check .
