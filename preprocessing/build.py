@@ -11,6 +11,7 @@ The directory appears whole or not at all. Run again with the same settings and 
 says so and does nothing.
 """
 
+import contextlib
 import fnmatch
 import functools
 import os
@@ -19,6 +20,7 @@ import re
 import shutil
 import signal
 import sys
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from flags import binding
@@ -39,9 +41,8 @@ _OUR_FILES = (
 def main(build: config.BuildConfig) -> int:
     """Builds the data directory; returns the exit code."""
     target = build.output.path.absolute()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _stop)
     with (
+        _ended_by_signals(),
         # First, so that a worker that outlives this process does not hold the lock.
         workers.Pool(build.output.num_workers or os.cpu_count() or 1) as pool,
         files.locked(_beside(target, ".lock"), what=f"--data_dir={target}"),
@@ -261,12 +262,33 @@ def _swap(partial: pathlib.Path, target: pathlib.Path) -> None:
         shutil.rmtree(replaced)
 
 
-def _stop(number: int, _: object) -> NoReturn:
-    raise exits.Refusal(
-        exits.PREEMPTED,
-        f"stopped by {signal.Signals(number).name}; nothing was changed, the same "
-        "command begins again",
-    )
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Turns SIGTERM and SIGINT into a refusal.
+
+    It may come out of a library as another exception: SentencePiece, which calls us
+    back for text, makes an error of its own of it.
+    """
+    refusals: list[exits.Refusal] = []
+
+    def stop(number: int, _: object) -> NoReturn:
+        refusals.append(
+            exits.Refusal(
+                exits.PREEMPTED,
+                f"stopped by {signal.Signals(number).name}; nothing was changed, the "
+                "same command begins again",
+            )
+        )
+        raise refusals[-1]
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    try:
+        yield
+    except Exception:
+        if refusals:
+            raise refusals[0] from None
+        raise
 
 
 if __name__ == "__main__":

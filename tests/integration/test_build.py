@@ -184,7 +184,9 @@ def test_of_two_builds_at_once_the_second_is_refused(corpus, tmp_path):
     with first:
         while not list(tmp_path.glob("data.tmp-*")):
             time.sleep(0.01)
+        first.send_signal(signal.SIGSTOP)  # it may not finish before the second begins
         second = programs.run(BUILD, *flags)
+        first.send_signal(signal.SIGCONT)
     assert second.returncode == 73
     assert "another run is using it" in second.stderr
     assert first.returncode == 0
