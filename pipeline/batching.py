@@ -32,6 +32,18 @@ class Batch(NamedTuple):
     tgt_out_ids: tf.Tensor
 
 
+class Counts(NamedTuple):
+    """How large a batch is, int64 [] each.
+
+    Attributes:
+        src_tokens: Source tokens that are not padding.
+        padded: Source and target tokens, padding included.
+    """
+
+    src_tokens: tf.Tensor
+    padded: tf.Tensor
+
+
 SPEC = Batch(*(tf.TensorSpec([None, None], tf.int32, name) for name in Batch._fields))
 
 
@@ -61,6 +73,14 @@ def to_dense(
         src_ids=tf.where(src_end, eos, src_ids),
         tgt_in_ids=tf.concat([begin, tgt_ids[:, :-1]], axis=1),
         tgt_out_ids=tgt_out_ids,
+    )
+
+
+def count(batch: Batch) -> Counts:
+    """Returns how large a batch is."""
+    return Counts(
+        src_tokens=tf.math.count_nonzero(batch.src_ids),
+        padded=tf.size(batch.src_ids, tf.int64) + tf.size(batch.tgt_out_ids, tf.int64),
     )
 
 

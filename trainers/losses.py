@@ -13,10 +13,13 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from pipeline import vocabulary
+from trainers import precision
+
+_MASKED = -1e9  # the logit of a row that is no subword; its exponential is 0
 
 
 class Losses(NamedTuple):
-    """Sums over the real target tokens of a batch, float32 [] each.
+    """Sums over the real target tokens of a batch, float [] each.
 
     Attributes:
         loss_sum: What is minimised: smoothed cross-entropy, in nats.
@@ -51,22 +54,28 @@ def of_hidden(
     pass carry the normaliser on their small side.
 
     Args:
-        hidden: float [N, D], one row a real token.
+        hidden: float [N, D], one row a real token; what is summed is of 32 bits at
+            least, and the products are in the type of `hidden`.
         vectors: Output embedding, float [V or more, D]; rows from V on are no subwords.
         targets: int32 [N].
         num_subwords: V.
         smoothing: Mass spread over the vocabulary, in [0, 1).
     """
-    rows = tf.gather(vectors, targets)  # [N, D]
-    target_logits = tf.reduce_sum(hidden * rows, -1)  # [N]
-    mean_logits = tf.linalg.matvec(hidden, tf.reduce_mean(vectors[:num_subwords], 0))
-    log_z, best = _log_normaliser(hidden, vectors, num_subwords)
+    wide = precision.precise(hidden)
+    rows = tf.cast(tf.gather(vectors, targets), wide.dtype)  # [N, D]
+    target_logits = tf.reduce_sum(wide * rows, -1)  # [N]
+    mean = tf.cast(tf.reduce_mean(vectors[:num_subwords], 0), wide.dtype)
+    mean_logits = tf.linalg.matvec(wide, mean)
+    narrow = tf.cast(vectors, hidden.dtype)
+    log_z, best = _log_normaliser(hidden, narrow, num_subwords)
     nll = log_z - target_logits
+    if tf.is_tensor(smoothing):
+        smoothing = tf.cast(smoothing, nll.dtype)
     loss = nll + smoothing * (target_logits - mean_logits)
     return Losses(
         loss_sum=tf.reduce_sum(loss),
         nll_sum=tf.reduce_sum(nll),
-        num_tokens=tf.cast(tf.size(targets), tf.float32),
+        num_tokens=tf.cast(tf.size(targets), nll.dtype),
         # The target's logit is summed in another order than the product's row.
         num_correct=tf.reduce_sum(tf.cast(target_logits >= best - 1e-4, tf.float32)),
     )
@@ -80,19 +89,21 @@ def _log_normaliser(
 
     @tf.custom_gradient
     def compute(hidden: tf.Tensor, vectors: tf.Tensor) -> Any:
-        logits = tf.matmul(hidden, vectors, transpose_b=True)  # [N, V]
+        products = tf.matmul(hidden, vectors, transpose_b=True)
+        logits = precision.precise(products)  # [N, V]
         if num_fillers:  # another pass over the largest array, so only where needed
-            lowest = [0.0] * num_subwords + [logits.dtype.min] * num_fillers
+            lowest = [0.0] * num_subwords + [_MASKED] * num_fillers
             logits = tf.nn.bias_add(logits, tf.constant(lowest, logits.dtype))
         best = tf.reduce_max(logits, -1)
-        unnormalised = tf.exp(logits - best[:, None])  # [N, V]
-        total = tf.reduce_sum(unnormalised, -1)
+        exponentials = tf.exp(logits - best[:, None])  # [N, V]
+        total = tf.reduce_sum(exponentials, -1)
+        unnormalised = tf.cast(exponentials, hidden.dtype)
 
         def gradient(
             upstream: tf.Tensor, of_best: tf.Tensor
         ) -> tuple[tf.Tensor, tf.Tensor]:
             del of_best  # only compared, never differentiated
-            weight = (upstream / total)[:, None]
+            weight = tf.cast((upstream / total)[:, None], hidden.dtype)
             return (
                 tf.matmul(unnormalised, vectors) * weight,
                 tf.matmul(unnormalised, hidden * weight, transpose_a=True),

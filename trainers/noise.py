@@ -12,15 +12,28 @@ import zlib
 import tensorflow as tf
 
 _BYTE_VALUES = 256
+_STEPS_OF_A_PART = 1 << 40  # more than any run has
 
 
 class Noise:
     """The noise of one training step, or none."""
 
-    def __init__(self, seed: int, step: tf.Tensor | tf.Variable | None) -> None:
-        """Fixes the step; `step` is int64 [], or None for no dropout at all."""
+    def __init__(
+        self,
+        seed: int,
+        step: tf.Tensor | tf.Variable | None,
+        micro: tf.Tensor | tf.Variable | int = 0,
+    ) -> None:
+        """Fixes the step.
+
+        Args:
+            seed: Of the run.
+            step: int64 [], or None for no dropout at all.
+            micro: Which part of the step's batch, int64 [].
+        """
         self._seed = seed
         self._step = step
+        self._micro = micro
 
     def dropout(self, values: tf.Tensor, rate: float, place: str) -> tf.Tensor:
         """Returns values with a share of them 0 and the rest scaled up.
@@ -39,7 +52,7 @@ class Noise:
         key = (self._seed << 32) ^ zlib.crc32(place.encode())
         bits = tf.random.stateless_uniform(
             [rows, columns // 8],
-            seed=tf.stack([tf.constant(key, tf.int64), tf.cast(self._step, tf.int64)]),
+            seed=tf.stack([tf.constant(key, tf.int64), self._when()]),
             minval=None,
             maxval=None,
             dtype=tf.int64,
@@ -48,6 +61,11 @@ class Noise:
         draws = tf.reshape(tf.bitcast(bits, tf.uint8), [rows, columns])
         scale = tf.constant(_BYTE_VALUES / (_BYTE_VALUES - dropped), values.dtype)
         return values * (tf.cast(draws >= dropped, values.dtype) * scale)
+
+    def _when(self) -> tf.Tensor:
+        """Returns step and part as one number, int64 []."""
+        part = tf.cast(self._micro, tf.int64) * _STEPS_OF_A_PART
+        return tf.cast(self._step, tf.int64) + part
 
 
 NONE = Noise(0, None)

@@ -1,84 +1,272 @@
-"""The optimizer: Adam, by TensorFlow's fused kernel, one call a variable.
+"""Optimizers: what a gradient does to the weights.
 
-Kingma and Ba 2015, https://arxiv.org/abs/1412.6980, in the form at the end of section 2
-(epsilon is added to the uncorrected root of the second moment). Gradients are clipped
-by their global norm first: Pascanu et al. 2013, https://arxiv.org/abs/1211.5063.
+Each updates named weights, keeps moments of the same names, and can be told not to: an
+update that is skipped, because a gradient is not finite or only memory is tried, leaves
+weights and moments as they are, bit for bit. That is why they are ours: those of Keras
+decay their moments whatever the rate.
+
+    adam       Kingma and Ba 2015, https://arxiv.org/abs/1412.6980, the form at the end
+               of section 2 (epsilon beside the uncorrected root); TensorFlow's kernel
+    adamw      the same with decoupled weight decay: Loshchilov and Hutter 2019,
+               https://arxiv.org/abs/1711.05101, algorithm 2
+    lion       Chen et al. 2023, https://arxiv.org/abs/2302.06675, algorithm 2
+    sgd        with momentum, m = momentum * m + g; w = w - rate * m: Sutskever et al.
+               2013 write it with the rate inside m
+    adafactor  Shazeer and Stern 2018, https://arxiv.org/abs/1804.04235, algorithm 4
+               with parameter scale, and no first moment
+
+Weight decay is decoupled in all: w = w - rate * weight_decay * w, before the update.
 """
+
+from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
 from trainers import config as config_lib
 
+# Shazeer and Stern 2018, section 9.
+_ADAFACTOR_DECAY, _ADAFACTOR_CLIP = 0.8, 1.0
+_ADAFACTOR_EPSILON1, _ADAFACTOR_EPSILON2 = 1e-30, 1e-3
 
-class Adam(tf.Module):
-    """Adam over named weights, with moments of the same names."""
+Named = dict[str, tf.Variable]
 
-    def __init__(
-        self, config: config_lib.OptimizerConfig, weights: dict[str, tf.Variable]
-    ) -> None:
-        """Makes the moments, at 0."""
+
+class Optimizer(tf.Module):
+    """What is common: weight decay, and the masking of updates."""
+
+    def __init__(self, config: config_lib.OptimizerConfig, weights: Named) -> None:
+        """Takes the weights; their moments are made by the kinds below."""
         super().__init__()
         self._config = config
         self._weights = weights
-        self.first_moment = {
-            name: tf.Variable(tf.zeros_like(weight)) for name, weight in weights.items()
-        }
-        self.second_moment = {
-            name: tf.Variable(tf.zeros_like(weight)) for name, weight in weights.items()
-        }
 
-    def variables_by_name(self) -> dict[str, tf.Variable]:
-        """Returns every moment under the name of its weight."""
-        named = {f"first_moment/{name}": var for name, var in self.first_moment.items()}
-        named |= {
-            f"second_moment/{name}": var for name, var in self.second_moment.items()
+    def variables_by_name(self) -> Named:
+        """Returns every moment under its kind and the name of its weight."""
+        return {
+            f"{kind}/{name}": variable
+            for kind, moments in vars(self).items()
+            if not kind.startswith("_") and isinstance(moments, Mapping)
+            for name, variable in moments.items()
         }
-        return named
 
     def apply(
         self,
-        gradients: dict[str, tf.Tensor],
-        norm: tf.Tensor,
+        gradients: Mapping[str, tf.Tensor],
         *,
+        scale: tf.Tensor | float,
+        live: tf.Tensor,
         learning_rate: tf.Tensor,
         updates: tf.Tensor,
     ) -> None:
-        """Updates every weight, or none where the norm is not finite.
-
-        A skipped update leaves weights and moments as they are, bit for bit: the
-        gradient is replaced by 0, the decays by 1 and the rate by 0, so that the same
-        kernels run without an effect.
+        """Updates every weight, or none.
 
         Args:
             gradients: By weight name.
-            norm: Their global norm, float32 [].
+            scale: What they are multiplied by: clipping, and all divisions. float32 [].
+            live: Whether to update at all, bool [].
             learning_rate: float32 [].
             updates: Updates made, this one included; float32 [], from 1.
         """
-        config = self._config
-        finite = tf.math.is_finite(norm)
-        scale = 1.0
-        if config.clip_norm:
-            scale = config.clip_norm / tf.maximum(norm, config.clip_norm)
-        one = tf.constant(1.0)
-        beta1, beta2 = tf.constant(config.beta1), tf.constant(config.beta2)
         for name, weight in self._weights.items():
-            gradient = tf.convert_to_tensor(gradients[name]) * scale
-            tf.raw_ops.ResourceApplyAdam(
-                var=weight.handle,
-                m=self.first_moment[name].handle,
-                v=self.second_moment[name].handle,
-                beta1_power=tf.where(finite, beta1**updates, 0.0),
-                beta2_power=tf.where(finite, beta2**updates, 0.0),
-                lr=tf.where(finite, learning_rate, 0.0),
-                beta1=tf.where(finite, beta1, one),
-                beta2=tf.where(finite, beta2, one),
-                epsilon=tf.constant(config.epsilon),
-                grad=tf.where(finite, gradient, tf.zeros_like(gradient)),
+            kind = weight.dtype
+            gradient = tf.convert_to_tensor(gradients[name])
+            if not isinstance(scale, float) or scale != 1.0:  # a pass saved
+                gradient *= tf.cast(scale, kind)
+            # What is not finite times 0 is not 0.
+            gradient = tf.where(live, gradient, tf.zeros_like(gradient))
+            rate = tf.cast(tf.where(live, learning_rate, 0.0), kind)
+            if self._config.weight_decay and self._is_decayed(name):
+                weight.assign_sub(rate * self._config.weight_decay * weight)
+            self._update(name, weight, gradient, rate, live, tf.cast(updates, kind))
+
+    def _is_decayed(self, name: str) -> bool:
+        return name.rpartition("/")[2] not in self._config.no_decay
+
+    def _zeros(self) -> Named:
+        return {
+            name: tf.Variable(tf.zeros_like(weight), trainable=False)
+            for name, weight in self._weights.items()
+        }
+
+    def _update(
+        self,
+        name: str,
+        weight: tf.Variable,
+        gradient: tf.Tensor,
+        rate: tf.Tensor,
+        live: tf.Tensor,
+        updates: tf.Tensor,
+    ) -> None:
+        """Moves one weight; with `live` unset, gradient and rate are 0 already."""
+        raise NotImplementedError
+
+
+class Adam(Optimizer):
+    """Adam; with weight decay AdamW."""
+
+    def __init__(self, config: config_lib.OptimizerConfig, weights: Named) -> None:
+        """Makes both moments, at 0."""
+        super().__init__(config, weights)
+        self.first_moment = self._zeros()
+        self.second_moment = self._zeros()
+
+    def _update(
+        self,
+        name: str,
+        weight: tf.Variable,
+        gradient: tf.Tensor,
+        rate: tf.Tensor,
+        live: tf.Tensor,
+        updates: tf.Tensor,
+    ) -> None:
+        kind = weight.dtype
+        one, zero = tf.ones([], kind), tf.zeros([], kind)
+        beta1, beta2 = (
+            tf.constant(beta, kind) for beta in (self._config.beta1, self._config.beta2)
+        )
+        tf.raw_ops.ResourceApplyAdam(
+            var=weight.handle,
+            m=self.first_moment[name].handle,
+            v=self.second_moment[name].handle,
+            beta1_power=tf.where(live, beta1**updates, zero),
+            beta2_power=tf.where(live, beta2**updates, zero),
+            lr=rate,
+            beta1=tf.where(live, beta1, one),
+            beta2=tf.where(live, beta2, one),
+            epsilon=tf.constant(self._config.epsilon, kind),
+            grad=gradient,
+        )
+
+
+class Lion(Optimizer):
+    """The sign of an interpolation between moment and gradient."""
+
+    def __init__(self, config: config_lib.OptimizerConfig, weights: Named) -> None:
+        """Makes the moment, at 0."""
+        super().__init__(config, weights)
+        self.moment = self._zeros()
+
+    def _update(
+        self,
+        name: str,
+        weight: tf.Variable,
+        gradient: tf.Tensor,
+        rate: tf.Tensor,
+        live: tf.Tensor,
+        updates: tf.Tensor,
+    ) -> None:
+        del updates
+        moment = self.moment[name]
+        beta1, beta2 = self._config.beta1, self._config.beta2
+        weight.assign_sub(rate * tf.sign(beta1 * moment + (1 - beta1) * gradient))
+        later = beta2 * moment + (1 - beta2) * gradient
+        moment.assign(tf.where(live, later, moment))
+
+
+class Sgd(Optimizer):
+    """Gradient descent with momentum."""
+
+    def __init__(self, config: config_lib.OptimizerConfig, weights: Named) -> None:
+        """Makes the moment, at 0."""
+        super().__init__(config, weights)
+        self.moment = self._zeros()
+
+    def _update(
+        self,
+        name: str,
+        weight: tf.Variable,
+        gradient: tf.Tensor,
+        rate: tf.Tensor,
+        live: tf.Tensor,
+        updates: tf.Tensor,
+    ) -> None:
+        del updates
+        moment = self.moment[name]
+        later = self._config.momentum * moment + gradient
+        weight.assign_sub(rate * later)
+        moment.assign(tf.where(live, later, moment))
+
+
+class Adafactor(Optimizer):
+    """A second moment kept as its row and column means, for weights of two axes."""
+
+    def __init__(self, config: config_lib.OptimizerConfig, weights: Named) -> None:
+        """Makes the means, at 0."""
+        super().__init__(config, weights)
+        self.rows: Named = {}
+        self.columns: Named = {}
+        self.full: Named = {}
+        for name, weight in weights.items():
+            shape, kind = weight.shape, weight.dtype
+            if shape.rank == 2:
+                self.rows[name] = _variable(shape[:1], kind)
+                self.columns[name] = _variable(shape[1:], kind)
+            else:
+                self.full[name] = _variable(shape, kind)
+
+    def _update(
+        self,
+        name: str,
+        weight: tf.Variable,
+        gradient: tf.Tensor,
+        rate: tf.Tensor,
+        live: tf.Tensor,
+        updates: tf.Tensor,
+    ) -> None:
+        decay = 1 - updates**-_ADAFACTOR_DECAY
+        squares = tf.square(gradient) + _ADAFACTOR_EPSILON1
+
+        def follow(mean: tf.Variable, now: tf.Tensor) -> tf.Tensor:
+            later = decay * mean + (1 - decay) * now
+            mean.assign(tf.where(live, later, mean))
+            return later
+
+        if name in self.full:
+            inverse = tf.math.rsqrt(follow(self.full[name], squares))
+        else:
+            rows = follow(self.rows[name], tf.reduce_mean(squares, 1))
+            columns = follow(self.columns[name], tf.reduce_mean(squares, 0))
+            inverse = (
+                tf.math.rsqrt(rows / tf.reduce_mean(rows))[:, None]
+                * tf.math.rsqrt(columns)[None, :]
             )
+        update = gradient * inverse
+        update /= tf.maximum(1.0, _root_mean_square(update) / _ADAFACTOR_CLIP)
+        size = tf.maximum(_root_mean_square(weight), _ADAFACTOR_EPSILON2)
+        weight.assign_sub(rate * size * update)
 
 
-def global_norm(gradients: dict[str, tf.Tensor]) -> tf.Tensor:
-    """Returns the Euclidean norm of all gradients together, float32 []."""
+KINDS: dict[str, Callable[[config_lib.OptimizerConfig, Named], Optimizer]] = {
+    "adam": Adam,
+    "adamw": Adam,
+    "lion": Lion,
+    "sgd": Sgd,
+    "adafactor": Adafactor,
+}
+
+
+def make(config: config_lib.OptimizerConfig, weights: Named) -> Optimizer:
+    """Returns the optimizer that a config names, its moments at 0."""
+    return KINDS[config.optimizer](config, weights)
+
+
+def clip_scale(norm: tf.Tensor, clip_norm: float) -> tf.Tensor | float:
+    """Returns what scales gradients of a global norm down to `clip_norm`; 0 for never.
+
+    Pascanu et al. 2013, https://arxiv.org/abs/1211.5063, algorithm 1.
+    """
+    return clip_norm / tf.maximum(norm, clip_norm) if clip_norm else 1.0
+
+
+def global_norm(gradients: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """Returns the Euclidean norm of all gradients together, a scalar."""
     squares = [tf.reduce_sum(tf.square(value)) for value in gradients.values()]
     return tf.sqrt(tf.add_n(squares))
+
+
+def _variable(shape: tf.TensorShape, kind: tf.DType) -> tf.Variable:
+    return tf.Variable(tf.zeros(shape, kind), trainable=False)
+
+
+def _root_mean_square(values: tf.Tensor | tf.Variable) -> tf.Tensor:
+    return tf.sqrt(tf.reduce_mean(tf.square(values)))

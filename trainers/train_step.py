@@ -6,15 +6,19 @@ the batch and nothing else, and the function is traced once, whatever the bucket
 epochs, learning rate or evaluations in between.
 """
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 
 from pipeline import batching
+from trainers import averages, gradient_sums, losses, naming, noise, optimizers
 from trainers import config as config_lib
-from trainers import losses, naming, noise, optimizers
+
+_FIRST_LOSS_SCALE = 2.0**15
+_LOSS_SCALE_STEPS = 2000
 
 
 class Model(Protocol):
@@ -41,7 +45,7 @@ class Totals(tf.Module):
         }
         self.sums |= {
             name: tf.Variable(0.0, dtype=tf.float64)
-            for name in ("gradient_norm", "steps", "skipped", "src_tokens", "padded")
+            for name in ("gradient_norm", "steps", "skipped", *batching.Counts._fields)
         }
 
     def add(self, values: dict[str, tf.Tensor]) -> None:
@@ -57,6 +61,29 @@ class Totals(tf.Module):
         return values
 
 
+class LossScale(tf.Module):
+    """What a float16 loss is multiplied by, so that small gradients are not lost.
+
+    Micikevicius et al. 2018, https://arxiv.org/abs/1710.03740, section 3.2: halved when
+    a gradient overflows, doubled after so many steps without.
+    """
+
+    def __init__(self) -> None:
+        """Begins high; the first steps find what fits."""
+        super().__init__()
+        self.value = tf.Variable(_FIRST_LOSS_SCALE, trainable=False)
+        self.good_steps = tf.Variable(0, dtype=tf.int64, trainable=False)
+
+    def update(self, finite: tf.Tensor, live: tf.Tensor) -> None:
+        """Moves the scale after a step, in the graph."""
+        due = self.good_steps + 1 >= _LOSS_SCALE_STEPS
+        grown = tf.where(due, self.value * 2.0, self.value)
+        value = tf.where(finite, grown, tf.maximum(self.value / 2.0, 1.0))
+        good = tf.where(finite & ~due, self.good_steps + 1, 0)
+        self.value.assign(tf.where(live, value, self.value))
+        self.good_steps.assign(tf.where(live, good, self.good_steps))
+
+
 class TrainStep(tf.Module):
     """Model, optimizer and totals, and the function that updates all of them."""
 
@@ -67,8 +94,17 @@ class TrainStep(tf.Module):
         *,
         label_smoothing: float,
         seed: int,
+        dtype: str = "float32",
     ) -> None:
-        """Makes the optimizer's variables; nothing is traced yet."""
+        """Makes the optimizer's variables; nothing is traced yet.
+
+        Args:
+            model: With weights of float32.
+            optimizer: How gradients become updates.
+            label_smoothing: Mass spread over the vocabulary.
+            seed: Of dropout.
+            dtype: In which the model computes; float16 needs a loss scale.
+        """
         super().__init__()
         self.model = model
         weights = {
@@ -77,15 +113,35 @@ class TrainStep(tf.Module):
             if variable.trainable
         }
         self._weights = weights
-        self.optimizer = optimizers.Adam(optimizer, weights)
+        self._config = optimizer
+        # Of norms and factors: that of the weights, float64 only in tests.
+        self._sum_dtype = next(iter(weights.values())).dtype
+        self.optimizer = optimizers.make(optimizer, weights)
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.skipped_steps = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.skipped_in_row = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.most_skipped_in_row = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.learning_rate = tf.Variable(0.0, trainable=False)
         self.label_smoothing = tf.Variable(label_smoothing, trainable=False)
         self.totals = Totals()
+        if optimizer.ema_decay:
+            self.ema_decay = tf.Variable(optimizer.ema_decay, trainable=False)
+            self.ema = averages.Average(weights)
+        if dtype == "float16":
+            self.loss_scale = LossScale()
         self._seed = seed
+        # Unset while memory is tried: everything runs, nothing changes.
+        self._live = tf.Variable(True, trainable=False)
+        self._accumulated = (
+            gradient_sums.GradientSums(weights)
+            if optimizer.accumulate_steps > 1
+            else None
+        )
         self._traced = tf.function(
             self._update, input_signature=[batching.SPEC], autograph=False
+        )
+        self._traced_accumulation = tf.function(
+            self._accumulate, input_signature=[batching.SPEC], autograph=False
         )
 
     @property
@@ -96,73 +152,168 @@ class TrainStep(tf.Module):
     @property
     def num_traces(self) -> int:
         """How often the step was traced in this process."""
-        return self._traced.experimental_get_tracing_count()
+        return max(
+            self._traced.experimental_get_tracing_count(),
+            self._traced_accumulation.experimental_get_tracing_count(),
+        )
 
-    def __call__(self, batch: batching.Batch, learning_rate: float) -> None:
-        """Updates the model from one batch.
+    def __call__(
+        self, micro_batches: Sequence[batching.Batch], learning_rate: float
+    ) -> None:
+        """Updates the model from one batch, in one part or in several.
+
+        Args:
+            micro_batches: `accumulate_steps` parts; the loss is divided once, by the
+                number of tokens of all.
+            learning_rate: Of this step.
 
         Raises:
             RetracedError: If TensorFlow traced the step again.
         """
         self.learning_rate.assign(learning_rate)
-        self._traced(batch)
-        if self.num_traces != 1:
-            shapes = {
-                name: tuple(value.shape) for name, value in batch._asdict().items()
-            }
-            raise RetracedError(
-                f"train_step was traced {self.num_traces} times; the batch was "
-                f"{shapes}, the signature is {batching.SPEC}"
-            )
+        *first, last = micro_batches
+        for batch in first:
+            self._traced_accumulation(batch)
+            self._check_traces(batch)
+        self._traced(last)
+        self._check_traces(last)
 
-    def _update(self, batch: batching.Batch) -> None:
-        self.step.assign_add(1)
+    def try_memory(self, batches: Sequence[batching.Batch]) -> None:
+        """Runs batches through the same traced function without changing anything."""
+        self._live.assign(False)
+        for batch in batches:
+            self._traced(batch)
+            self._check_traces(batch)
+        self._live.assign(True)
+
+    @contextlib.contextmanager
+    def averaged_weights(self) -> Iterator[None]:
+        """Puts the moving average in the place of the weights while the block runs.
+
+        The step is not traced again: its variables get other values, and get theirs
+        back. Without an average nothing happens.
+        """
+        if not self._config.ema_decay:
+            yield
+            return
+        raw = {name: weight.numpy() for name, weight in self._weights.items()}
+        for name, weight in self._weights.items():
+            weight.assign(self.ema.values[name])
+        try:
+            yield
+        finally:
+            for name, weight in self._weights.items():
+                weight.assign(raw[name])
+
+    def _check_traces(self, batch: batching.Batch) -> None:
+        if self.num_traces == 1:
+            return
+        shapes = {
+            name: f"{value.dtype.name} {tuple(value.shape)}"
+            for name, value in batch._asdict().items()
+        }
+        raise RetracedError(
+            f"train_step was traced {self.num_traces} times; the batch was "
+            f"{shapes}, the signature is {batching.SPEC}"
+        )
+
+    def _gradients(
+        self, batch: batching.Batch, micro: tf.Tensor | int
+    ) -> tuple[dict[str, tf.Tensor], losses.Losses]:
+        """Returns the gradient of the loss by weight, and the sums it is made of.
+
+        It is that of the mean over this batch's tokens where there is one part, of the
+        sum over them where there are several; times the loss scale, if there is one.
+        """
         names, variables = list(self._weights), list(self._weights.values())
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
             sums = self.model.losses(
                 batch,
                 smoothing=tf.convert_to_tensor(self.label_smoothing),
-                draw=noise.Noise(self._seed, self.step),
+                draw=noise.Noise(self._seed, self.step, micro),
             )
-            # A batch of filler rows alone would divide by zero.
-            mean = sums.loss_sum / tf.maximum(sums.num_tokens, 1.0)
-        gradients = dict(zip(names, tape.gradient(mean, variables), strict=True))
+            loss = sums.loss_sum
+            if self._accumulated is None:
+                # A batch of filler rows alone would divide by zero.
+                loss /= tf.maximum(sums.num_tokens, 1.0)
+            if hasattr(self, "loss_scale"):
+                loss *= self.loss_scale.value
+        gradients = dict(zip(names, tape.gradient(loss, variables), strict=True))
         _check_connected(gradients)
+        return gradients, sums
+
+    def _accumulate(self, batch: batching.Batch) -> None:
+        """Adds a part's gradient to those before; the update comes with the last."""
+        assert self._accumulated is not None
+        gradients, sums = self._gradients(batch, self._accumulated.count)
+        self._accumulated.add(gradients, sums, batching.count(batch))
+
+    def _update(self, batch: batching.Batch) -> None:
+        live = tf.convert_to_tensor(self._live)
+        self.step.assign_add(tf.cast(live, tf.int64))
+        scale: tf.Tensor | float = 1.0
+        counts = batching.count(batch)
+        if self._accumulated is None:
+            gradients, sums = self._gradients(batch, 0)
+        else:
+            gradients, sums = self._gradients(batch, self._accumulated.count)
+            gradients, sums, counts = self._accumulated.take(
+                gradients, sums, counts, live
+            )
+            num_tokens = tf.maximum(sums.num_tokens, 1.0)
+            scale = tf.cast(1.0 / num_tokens, self._sum_dtype)
+        if hasattr(self, "loss_scale"):
+            scale /= tf.cast(self.loss_scale.value, self._sum_dtype)
         norm = optimizers.global_norm(gradients)
+        norm = tf.cast(norm, self._sum_dtype) * scale
         finite = tf.math.is_finite(norm)
-        self.skipped_steps.assign_add(tf.cast(~finite, tf.int64))
+        if self._config.clip_norm:
+            scale *= optimizers.clip_scale(norm, self._config.clip_norm)
+        if hasattr(self, "loss_scale"):
+            self.loss_scale.update(finite, live)
+        self._note_skipped(finite, live)
+        updates = tf.cast(self.step - self.skipped_steps, tf.float32)
         self.optimizer.apply(
             gradients,
-            norm,
+            scale=scale,
+            live=finite & live,
             learning_rate=tf.convert_to_tensor(self.learning_rate),
-            updates=tf.cast(self.step - self.skipped_steps, tf.float32),
+            updates=updates,
         )
-        self._count(batch, sums, norm, finite)
+        if self._config.ema_decay:
+            self.ema.update(self._weights, self.ema_decay, updates, finite & live)
+        self._count(counts, sums, norm, finite, live)
+
+    def _note_skipped(self, finite: tf.Tensor, live: tf.Tensor) -> None:
+        skipped = tf.cast(~finite & live, tf.int64)
+        self.skipped_steps.assign_add(skipped)
+        in_row = tf.where(finite, tf.zeros_like(skipped), self.skipped_in_row + 1)
+        self.skipped_in_row.assign(tf.where(live, in_row, self.skipped_in_row))
+        self.most_skipped_in_row.assign(
+            tf.maximum(self.most_skipped_in_row, self.skipped_in_row)
+        )
 
     def _count(
         self,
-        batch: batching.Batch,
+        counts: batching.Counts,
         sums: losses.Losses,
         norm: tf.Tensor,
         finite: tf.Tensor,
+        live: tf.Tensor,
     ) -> None:
-        """Adds a step to the totals; a skipped one only as such."""
+        """Adds a step to the totals; a skipped one only as such, a trial not at all."""
         measured = {**sums._asdict(), "gradient_norm": norm, "steps": tf.constant(1.0)}
         counted = {
-            name: tf.where(finite, value, tf.zeros_like(value))
+            name: tf.where(finite & live, value, tf.zeros_like(value))
             for name, value in measured.items()
         }
-        src_tokens = tf.math.count_nonzero(batch.src_ids)
-        padded = tf.size(batch.src_ids) + tf.size(batch.tgt_out_ids)
-        self.totals.add(
-            {
-                **counted,
-                "skipped": tf.cast(~finite, tf.float32),
-                "src_tokens": src_tokens,
-                "padded": padded,
-            }
-        )
+        others = {"skipped": tf.cast(~finite, tf.float32), **counts._asdict()}
+        counted |= {
+            name: tf.where(live, value, tf.zeros_like(value))
+            for name, value in others.items()
+        }
+        self.totals.add(counted)
 
 
 class EvaluationStep:

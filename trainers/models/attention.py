@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from trainers import precision
 from trainers.models import layers
 
 MASKED = -1e9  # a score that becomes the weight 0 and, unlike -inf, never NaN
@@ -88,7 +89,9 @@ class Attention(tf.Module):
     ) -> tf.Tensor:
         size = query.shape[3]
         scores = tf.matmul(query * (1 / math.sqrt(size)), memory.keys, transpose_b=True)
-        weights = tf.nn.softmax(scores + mask)  # [B, H, T, S]
+        scores = precision.precise(scores)
+        weights = tf.nn.softmax(scores + tf.cast(mask, scores.dtype))  # [B, H, T, S]
+        weights = tf.cast(weights, query.dtype)
         context = tf.transpose(tf.matmul(weights, memory.values), [0, 2, 1, 3])
         return self.output(tf.reshape(context, [-1, self._num_heads * size]))
 
@@ -109,7 +112,8 @@ def _project(
     inputs: tf.Tensor, projections: tuple[layers.Dense, ...]
 ) -> list[tf.Tensor]:
     """Returns the outputs of several projections of one input, as one product."""
-    kernel = tf.concat([dense.kernel for dense in projections], axis=1)
-    bias = tf.concat([dense.bias for dense in projections], axis=0)
+    kinds = inputs.dtype
+    kernel = tf.concat([tf.cast(dense.kernel, kinds) for dense in projections], axis=1)
+    bias = tf.concat([tf.cast(dense.bias, kinds) for dense in projections], axis=0)
     outputs = tf.nn.bias_add(tf.matmul(inputs, kernel), bias)
     return tf.split(outputs, len(projections), axis=1)

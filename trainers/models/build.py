@@ -9,9 +9,20 @@ from trainers.models import transformer
 
 
 def make(
-    asked: config.Seq2SeqConfig, vocabularies: vocabulary.Vocabularies
+    asked: config.Seq2SeqConfig,
+    vocabularies: vocabulary.Vocabularies,
+    dtype: str = "float32",
 ) -> tf.Module:
-    """Returns a model with fresh weights, the same ones for the same seed."""
+    """Returns a model with fresh weights, the same ones for the same seed.
+
+    Args:
+        asked: The config.
+        vocabularies: Of the data.
+        dtype: What it computes in; its weights are float32.
+
+    Raises:
+        exits.Refusal: If the model cannot be made.
+    """
     if asked.run.keras_model is not None:
         # Keras takes a second to import, and only such runs need it.
         from trainers.models import keras_adapter
@@ -23,4 +34,5 @@ def make(
         tgt_vocab_size=vocabularies.tgt.size,
         shared=vocabularies.shared,
         rng=np.random.default_rng(asked.run.seed),
+        dtype=dtype,
     )

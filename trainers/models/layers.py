@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from trainers import precision
+
 _NORM_EPSILON = 1e-6
 _ROWS_MULTIPLE = 8
 
@@ -31,7 +33,8 @@ class Dense(tf.Module):
 
     def __call__(self, values: tf.Tensor) -> tf.Tensor:
         """Returns float [N, outputs] for float [N, inputs]."""
-        return tf.nn.bias_add(tf.matmul(values, self.kernel), self.bias)
+        kernel, bias = (tf.cast(v, values.dtype) for v in (self.kernel, self.bias))
+        return tf.nn.bias_add(tf.matmul(values, kernel), bias)
 
 
 class LayerNorm(tf.Module):
@@ -45,9 +48,9 @@ class LayerNorm(tf.Module):
 
     def __call__(self, values: tf.Tensor) -> tf.Tensor:
         """Returns float [N, D], each row with mean 0 and variance 1 before scaling."""
-        return _layer_norm(
-            values, tf.convert_to_tensor(self.scale), tf.convert_to_tensor(self.offset)
-        )
+        wide = precision.precise(values)
+        scale, offset = (tf.cast(v, wide.dtype) for v in (self.scale, self.offset))
+        return tf.cast(_layer_norm(wide, scale, offset), values.dtype)
 
 
 @tf.custom_gradient
@@ -100,7 +103,10 @@ class Embedding(tf.Module):
 
     def logits(self, hidden: tf.Tensor) -> tf.Tensor:
         """Returns scores of all subwords, float [N, V], for float [N, D]."""
-        return tf.matmul(hidden, self.vectors, transpose_b=True)[:, : self.size]
+        vectors = tf.cast(self.vectors, hidden.dtype)
+        return precision.precise(
+            tf.matmul(hidden, vectors, transpose_b=True)[:, : self.size]
+        )
 
 
 def sinusoids(length: tf.Tensor, d_model: int) -> tf.Tensor:

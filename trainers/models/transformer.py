@@ -175,6 +175,7 @@ class Transformer(tf.Module):
         tgt_vocab_size: int,
         shared: bool,
         rng: np.random.Generator,
+        dtype: str = "float32",
     ) -> None:
         """Makes the model.
 
@@ -185,9 +186,11 @@ class Transformer(tf.Module):
             shared: Whether both sides have one vocabulary, and so one embedding
                 (section 3.4).
             rng: Draws the initial weights.
+            dtype: What it computes in; its weights are float32.
         """
         super().__init__()
         self._config = config
+        self._dtype = tf.as_dtype(dtype)
         self.tgt_embedding = layers.Embedding(tgt_vocab_size, config.d_model, rng=rng)
         self.src_embedding = self.tgt_embedding
         if not shared:
@@ -221,7 +224,7 @@ class Transformer(tf.Module):
         num_rows = tf.shape(src_ids)[0]
         encoded, mask = self._encode(src_ids, noise.NONE)
         size = self._config.d_model // self._config.num_heads
-        nothing = tf.zeros([num_rows, self._config.num_heads, 0, size])
+        nothing = tf.zeros([num_rows, self._config.num_heads, 0, size], self._dtype)
         return DecoderState(
             prefix=tuple(attention.KeysValues(nothing, nothing) for _ in self.decoder),
             memory=tuple(
@@ -237,7 +240,8 @@ class Transformer(tf.Module):
         """Returns scores of what follows, [B, V], for the last ids, int32 [B]."""
         position = tf.shape(state.prefix[0].keys)[2]
         positions = layers.sinusoids(position + 1, self._config.d_model)
-        stream = self.tgt_embedding(tgt_ids) + positions[-1:]
+        stream = tf.cast(self.tgt_embedding(tgt_ids), self._dtype)
+        stream += tf.cast(positions[-1:], self._dtype)
         prefix = []
         for layer, old, memory in zip(
             self.decoder, state.prefix, state.memory, strict=True
@@ -280,5 +284,7 @@ class Transformer(tf.Module):
         """Returns embeddings with positions added, [B * T, D], for int32 [B, T]."""
         num_rows, length = tf.unstack(tf.shape(ids))
         positions = layers.sinusoids(length, self._config.d_model)
-        stream = embedding(tf.reshape(ids, [-1])) + tf.tile(positions, [num_rows, 1])
+        vectors = embedding(tf.reshape(ids, [-1]))
+        stream = vectors + tf.tile(tf.cast(positions, vectors.dtype), [num_rows, 1])
+        stream = tf.cast(stream, self._dtype)
         return draw.dropout(stream, self._config.dropout_rate, place)

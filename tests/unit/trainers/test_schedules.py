@@ -25,16 +25,17 @@ def test_without_warmup_the_first_step_has_the_peak():
         settings = config.ScheduleConfig(
             schedule=schedule, learning_rate=0.5, warmup_steps=0
         )
-        assert schedules.make(settings)(1) == 0.5
+        assert schedules.make(settings, 100)(1) == pytest.approx(0.5, rel=0.02)
 
 
 def config_names():
-    return ("inverse_sqrt", "constant")
+    return ("inverse_sqrt", "constant", "cosine", "linear", "plateau")
 
 
 def test_a_constant_rate_stays_at_its_peak():
     rate = schedules.make(
-        config.ScheduleConfig(schedule="constant", learning_rate=0.1, warmup_steps=10)
+        config.ScheduleConfig(schedule="constant", learning_rate=0.1, warmup_steps=10),
+        100,
     )
     assert [rate(step) for step in (5, 10, 10_000)] == [0.05, 0.1, 0.1]
 
@@ -43,3 +44,19 @@ def test_a_constant_rate_stays_at_its_peak():
 def test_steps_count_from_1(schedule):
     with pytest.raises(ValueError, match="steps count from 1, got 0"):
         schedule(0, peak=1.0, warmup_steps=1)
+
+
+@pytest.mark.parametrize("name", ["cosine", "linear"])
+@pytest.mark.parametrize("final", [0.0, 0.1])
+def test_falling_rates_end_where_they_should_and_never_rise_again(name, final):
+    rate = schedules.make(
+        config.ScheduleConfig(
+            schedule=name, learning_rate=0.1, warmup_steps=10, final_rate=final
+        ),
+        100,
+    )
+    rates = [rate(step) for step in range(1, 121)]
+    assert rates[:10] == pytest.approx([0.01 * step for step in range(1, 11)])
+    assert rates[9:] == sorted(rates[9:], reverse=True)
+    assert rates[54] == pytest.approx(0.1 * (1 + final) / 2)  # half way
+    assert rates[99] == rates[119] == pytest.approx(0.1 * final)

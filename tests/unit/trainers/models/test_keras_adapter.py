@@ -70,7 +70,7 @@ def test_it_learns_in_one_trace_whatever_the_shapes():
     step = _step()
     losses = []
     for number in range(60):
-        step(_batch(3, 4 + number % 5), 0.01)
+        step([_batch(3, 4 + number % 5)], 0.01)
         totals = step.totals.take()
         losses.append(totals["loss_sum"] / totals["num_tokens"])
     assert step.num_traces == 1
@@ -82,7 +82,7 @@ def test_a_restored_run_goes_on_exactly_with_dropout_on(tmp_path):
 
     def steps(step, numbers):
         for number in numbers:
-            step(_batch(3, 5, seed=number), 0.01)
+            step([_batch(3, 5, seed=number)], 0.01)
         return {name: v.numpy().tobytes() for name, v in naming.variables(step).items()}
 
     whole = steps(_step(), range(6))
