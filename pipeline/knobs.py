@@ -36,12 +36,12 @@ def knob(
 
 
 def fixed_leaves(config: Any) -> dict[str, Any]:
-    """Returns the knobs that a resumed run must find unchanged, by name."""
+    """Returns the knobs that a resumed run must find unchanged, by name, as in JSON."""
     values: dict[str, Any] = {}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value):
             values.update(fixed_leaves(value))
         elif not field.metadata[MAY_CHANGE]:
-            values[field.name] = value
+            values[field.name] = list(value) if isinstance(value, tuple) else value
     return values

@@ -83,14 +83,15 @@ class Progress:
         of = f" of {self._total:,}" if self._total else ""
         left = ""
         if self._total and rate:
-            left = f", {_duration((self._total - self._done) / rate)} left"
+            left = f", {duration((self._total - self._done) / rate)} left"
         tail = f"; {note}" if note else ""
         return (
             f"{self._what}: {self._done:,}{of} {self._unit}, {rate:,.1f}/s{left}{tail}"
         )
 
 
-def _duration(secs: float) -> str:
+def duration(secs: float) -> str:
+    """Returns a time for people, such as `3 min 20 s`."""
     minutes, seconds = divmod(round(secs), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

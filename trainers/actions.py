@@ -1,31 +1,31 @@
-"""What happens after a step: log, evaluate, save, stop. None knows another."""
+"""What happens after a step: log, watch, evaluate, save, stop. None knows another."""
 
+import contextlib
 import dataclasses
-import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
 
-from pipeline import exits, input_pipeline, progress
-from trainers import checkpoints, clock, naming, run_directory, signals, train_step
+from pipeline import exits, fail_points, input_pipeline, progress
+from trainers import (
+    checkpoints,
+    clock,
+    config,
+    naming,
+    run_directory,
+    run_state,
+    signals,
+    train_step,
+    validation,
+)
 
 _MAX_FAILED_SAVES = 3
 
 
 class FinishedError(Exception):
     """The run is over before its last step; the reason is for summary.json."""
-
-
-@dataclasses.dataclass
-class RunState:
-    """The facts of a run that are not tensors; saved with every checkpoint."""
-
-    facts: dict[str, Any]  # what a resumed run must find unchanged
-    best: dict[str, Any] | None = None  # metric, value, step
-    num_resumes: int = 0
-    history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
 
 class Log:
@@ -49,7 +49,8 @@ class Log:
         self._events = tf.summary.create_file_writer(
             str(directory.path / run_directory.EVENTS)
         )
-        self._waited = 0.0
+        self._waited = stream.wait_secs
+        self.waited = 0.0  # seconds, in the windows that are closed
         self.sums: dict[str, float] = {}  # of this process, for the summary
 
     def __call__(self, step: int) -> None:
@@ -62,30 +63,30 @@ class Log:
         secs = self._watch.close_window(taken + int(totals["skipped"]))
         for name, value in totals.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
-        if not taken:
-            raise exits.Refusal(
-                exits.DIVERGED,
-                f"each of the last {int(totals['skipped'])} steps up to {step} had a "
-                "gradient that is not finite; lower --learning_rate or raise "
-                "--warmup_steps",
-            )
+
+        def mean(name: str, count: str) -> float | None:
+            return totals[name] / totals[count] if totals[count] else None
+
         metrics = {
             "step": step,
             "epoch": self._stream.cursor.epoch,
-            "loss": totals["loss_sum"] / totals["num_tokens"],
-            "nll": totals["nll_sum"] / totals["num_tokens"],
-            "token_accuracy": totals["num_correct"] / totals["num_tokens"],
-            "gradient_norm": totals["gradient_norm"] / taken,
+            "loss": mean("loss_sum", "num_tokens"),
+            "nll": mean("nll_sum", "num_tokens"),
+            "token_accuracy": mean("num_correct", "num_tokens"),
+            "gradient_norm": mean("gradient_norm", "steps"),
             "learning_rate": float(self._step.learning_rate.numpy()),
             "skipped_nonfinite_steps": int(totals["skipped"]),
         }
         timing = self._timing(step, totals, secs)
+        fail_points.reach("log.before")
         self._directory.append(run_directory.METRICS, metrics)
+        fail_points.reach("log.between")
         self._directory.append(run_directory.TIMING, timing)
+        fail_points.reach("log.after")
         write_events(self._events, step, {**metrics, **timing})
+        loss = "not finite" if metrics["loss"] is None else f"{metrics['loss']:.3f}"
         self._bar.update(
-            note=f"loss {metrics['loss']:.3f}, "
-            f"{timing['tgt_tokens_per_sec']:,.0f} target tokens/s"
+            note=f"loss {loss}, {timing['tgt_tokens_per_sec']:,.0f} target tokens/s"
         )
 
     def _timing(
@@ -93,6 +94,7 @@ class Log:
     ) -> dict[str, Any]:
         waited = self._stream.wait_secs - self._waited
         self._waited = self._stream.wait_secs
+        self.waited += waited
         return {
             "step": step,
             "wall_secs": self._watch.total_secs(),
@@ -103,47 +105,110 @@ class Log:
         }
 
 
+class Watch:
+    """Ends a run whose gradients are not finite any more, whatever is logged when."""
+
+    def __init__(self, step: train_step.TrainStep, max_bad_steps: int) -> None:
+        """`max_bad_steps` skipped steps in a row are too many."""
+        self._step, self._most = step, max_bad_steps
+
+    def __call__(self, step: int) -> None:
+        """Looks now and then: reading a number each step would hold up a GPU.
+
+        Raises:
+            exits.Refusal: With `DIVERGED`.
+        """
+        if step % self._most:
+            return
+        in_row = int(self._step.most_skipped_in_row.numpy())
+        if in_row >= self._most:
+            raise exits.Refusal(
+                exits.DIVERGED,
+                f"up to step {step}, {in_row} steps in a row had a gradient that is "
+                "not finite (--max_bad_steps); lower --learning_rate, raise "
+                "--warmup_steps or set --clip_norm",
+            )
+
+
 class Evaluate:
     """Validates every so many steps, and keeps the best checkpoint apart."""
 
     def __init__(
         self,
         step: train_step.TrainStep,
-        validation: Callable[[], dict[str, float]],
+        validate: validation.Validation,
         directory: run_directory.RunDirectory,
-        state: RunState,
+        state: run_state.RunState,
         watch: clock.Clock,
         bar: progress.Progress,
-        *,
-        every: int,
-        last_step: int,
+        asked: config.Seq2SeqConfig,
     ) -> None:
-        """`validation` returns the metrics of the valid split, `loss` among them."""
-        self._step, self._validation, self._directory = step, validation, directory
-        self._state, self._watch, self._bar = state, watch, bar
-        self._every, self._last_step = every, last_step
+        """Opens the TensorBoard events."""
+        self._step, self._validate = step, validate
+        self._directory, self._state = directory, state
+        self._watch, self._bar = watch, bar
+        self._asked, self._schedule = asked.validation, asked.schedule
+        self._last_step = asked.run.num_steps
         self._events = tf.summary.create_file_writer(
             str(directory.path / run_directory.EVENTS / "valid")
         )
 
     def __call__(self, step: int) -> None:
-        """Validates after a step if it is due."""
-        if not self._every or (step % self._every and step != self._last_step):
+        """Validates after a step if it is due, or was due and was cut short."""
+        due = step % self._asked.eval_every_steps == 0 or step == self._last_step
+        if not due and self._state.unvalidated != step:
             return
         with self._watch.excluded():
-            metrics = self._validation()
-            named = {f"valid_{name}": value for name, value in metrics.items()}
-            self._directory.append(run_directory.METRICS, {"step": step, **named})
-            write_events(self._events, step, metrics)
-            told = ", ".join(f"{name} {value:.4f}" for name, value in named.items())
-            self._bar.say(f"step {step:,}: {told}")
-            self._keep_if_best(step, metrics["loss"])
+            try:
+                with self._step.averaged_weights():
+                    result = self._validate()
+            except validation.InterruptedError:
+                self._state.unvalidated = step
+                return
+            self._state.unvalidated = None
+            fail_points.reach("validation.before")
+            self._report(step, result)
+            fail_points.reach("validation.logged")
+            self._judge(step, result.metrics[self._asked.best_metric])
+            fail_points.reach("validation.after")
 
-    def _keep_if_best(self, step: int, loss: float) -> None:
-        best = self._state.best
-        if math.isnan(loss) or (best is not None and loss >= best["value"]):
+    def _report(self, step: int, result: validation.Result) -> None:
+        named = {f"valid_{name}": value for name, value in result.metrics.items()}
+        self._directory.append(run_directory.METRICS, {"step": step, **named})
+        write_events(self._events, step, result.metrics)
+        if result.samples:
+            self._directory.append_samples(step, result.samples)
+            with self._events.as_default():
+                tf.summary.text("samples", f"```\n{result.samples}```", step=step)
+        told = ", ".join(f"{name} {value:.4f}" for name, value in named.items())
+        self._bar.say(f"step {step:,}: {told}")
+
+    def _judge(self, step: int, value: float) -> None:
+        """Keeps the model if it is the best, or counts that it is not."""
+        state, name = self._state, self._asked.best_metric
+        best = state.best["value"] if state.best else None
+        if validation.is_better(name, value, best):
+            before = dataclasses.replace(state)
+            state.best = {"metric": f"valid_{name}", "value": value, "step": step}
+            state.num_not_better = state.num_on_plateau = 0
+            try:
+                self._keep(step)
+            except OSError as error:
+                # The one before is still the best there is; the next has its chance.
+                state.best = before.best
+                progress.logger.error("best checkpoint not saved: %s", error)
             return
-        self._state.best = {"metric": "valid_loss", "value": loss, "step": step}
+        state.num_not_better += 1
+        state.num_on_plateau += 1
+        plateau = self._schedule.schedule == "plateau"
+        if plateau and state.num_on_plateau >= self._schedule.plateau_patience:
+            state.rate_factor *= self._schedule.plateau_factor
+            state.num_on_plateau = 0
+            self._bar.say(f"step {step:,}: learning rate x {state.rate_factor:g}")
+        if self._asked.patience and state.num_not_better >= self._asked.patience:
+            state.early_stop = True
+
+    def _keep(self, step: int) -> None:
         checkpoints.save(
             self._directory.best,
             step,
@@ -156,24 +221,19 @@ class Evaluate:
 
 
 class Save:
-    """Saves when it is due or the process was asked to stop. The last action."""
+    """Saves when it is due or the run ends, and ends it. The last action."""
 
     def __init__(
         self,
-        step: train_step.TrainStep,
         save: Callable[[int], None],
         stop: signals.StopRequest,
+        state: run_state.RunState,
         watch: clock.Clock,
-        *,
-        every_steps: int,
-        every_secs: float,
-        max_train_secs: float,
-        last_step: int,
+        asked: config.RunConfig,
     ) -> None:
         """`save` writes a checkpoint of a step."""
-        self._step, self._save, self._stop, self._watch = step, save, stop, watch
-        self._every_steps, self._every_secs = every_steps, every_secs
-        self._max_train_secs, self._last_step = max_train_secs, last_step
+        self._save, self._stop, self._state, self._watch = save, stop, state, watch
+        self._asked = asked
         self._saved_at = time.monotonic()
         self._failures = 0  # in a row
 
@@ -182,29 +242,37 @@ class Save:
 
         Raises:
             exits.Refusal: With `PREEMPTED` after a signal.
-            FinishedError: When the time for training is used up.
+            FinishedError: When the time for training is used up, or validation has not
+                got better for too long.
         """
-        out_of_time = 0 < self._max_train_secs <= self._watch.total_secs()
-        due = (
-            step % self._every_steps == 0
-            or step == self._last_step
-            or time.monotonic() - self._saved_at >= self._every_secs
-            or self._stop.reason is not None
-            or out_of_time
-        )
-        if due:
-            ending = step == self._last_step or out_of_time or self._stop.reason
+        over = self._over()
+        last = step == self._asked.num_steps
+        stopping = self._stop.reason is not None
+        if (
+            step % self._asked.save_every_steps == 0
+            or last
+            or time.monotonic() - self._saved_at >= self._asked.save_every_secs
+            or stopping
+            or over
+        ):
             with self._watch.excluded():
-                self._save_or_complain(step, last_chance=bool(ending))
+                self._save_or_complain(step, last_chance=bool(last or over or stopping))
             self._saved_at = time.monotonic()
-        if self._stop.reason is not None and step != self._last_step:
+        if stopping and (not last or self._state.unvalidated):
             raise exits.Refusal(
                 exits.PREEMPTED,
                 f"stopped by {self._stop.reason} after step {step}, which is saved; "
                 "the same command goes on from there",
             )
-        if out_of_time:
-            raise FinishedError("time")
+        if over:
+            raise FinishedError(over)
+
+    def _over(self) -> str | None:
+        """Returns why the run ends with this step, if it does."""
+        if self._state.early_stop:
+            return "early_stop"
+        limit = self._asked.max_train_secs
+        return "time" if 0 < limit <= self._watch.total_secs() else None
 
     def _save_or_complain(self, step: int, *, last_chance: bool) -> None:
         """Saves; a full disk is logged and tried again when the next save is due."""
@@ -222,12 +290,47 @@ class Save:
             progress.logger.error("checkpoint not saved, will try again: %s", error)
 
 
+class Profile:
+    """Writes a TensorFlow profile of some steps into the events directory."""
+
+    def __init__(
+        self, directory: run_directory.RunDirectory, first: int, last: int
+    ) -> None:
+        """Profiles steps `first` to `last`, both included."""
+        self._path = str(directory.path / run_directory.EVENTS)
+        self._first, self._last = first, last
+        self._running = False
+
+    def __call__(self, step: int) -> None:
+        """Begins after the step before the first, ends after the last."""
+        if step == self._first - 1:
+            tf.profiler.experimental.start(self._path)
+            self._running = True
+        elif step == self._last and self._running:
+            tf.profiler.experimental.stop()
+            self._running = False
+            progress.logger.info("profile of steps written: %s", self._path)
+
+
 def write_events(
     events: tf.summary.SummaryWriter, step: int, values: dict[str, Any]
 ) -> None:
     """Writes numbers to TensorBoard."""
     with events.as_default():
         for name, value in values.items():
-            if name != "step":
+            if name != "step" and value is not None:
                 tf.summary.scalar(name, value, step=step)
     events.flush()
+
+
+@contextlib.contextmanager
+def disk_errors_said() -> Iterator[None]:
+    """Turns a full disk under a log into the one line that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise exits.Refusal(
+            exits.DISK,
+            f"a log cannot be written ({error}); make room, and the same command goes "
+            "on from the newest checkpoint",
+        ) from None

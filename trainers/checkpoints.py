@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipeline import exits, files, progress
+from pipeline import exits, fail_points, files, progress
 
 RUN_STATE = "run_state"  # the facts of the run, as JSON, beside the variables
 _INDEX = re.compile(r"ckpt-(\d+)\.index")
@@ -75,19 +75,24 @@ def save(
     remove_partial(directory)
     partial = directory / f"{_PARTIAL}-{step}"
     tensors = {name: variable.numpy() for name, variable in variables.items()}
+    fail_points.reach("checkpoint.write.before")
     try:
         write(partial, tensors, run_state)
+        fail_points.reach("checkpoint.write.after")
         _verify(partial, tensors)
     except OSError:
         remove_partial(directory)  # what is left of it only takes up the disk
         raise
     final = path_of(directory, step)
+    fail_points.reach("checkpoint.data.before")
     for part in sorted(directory.glob(f"{partial.name}.data-*")):
         files.fsync(part)
         part.rename(directory / part.name.replace(partial.name, final.name, 1))
     index = partial.with_suffix(".index")
     files.fsync(index)
+    fail_points.reach("checkpoint.index.before")
     index.rename(final.with_suffix(".index"))
+    fail_points.reach("checkpoint.index.after")
     files.fsync(directory)
     return final
 
@@ -219,6 +224,7 @@ def remove(directory: pathlib.Path, numbers: Sequence[int]) -> None:
     for step in numbers:
         prefix = path_of(directory, step)
         prefix.with_suffix(".index").unlink()
+        fail_points.reach("checkpoint.remove")
         for data in directory.glob(f"{prefix.name}.data-*"):
             data.unlink()
 

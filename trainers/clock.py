@@ -20,6 +20,10 @@ class Clock:
         self._step_ms: list[float] = []
         self.train_secs = 0.0  # in steps of this process, waiting included
 
+    def restart_window(self) -> None:
+        """Begins the first window now: what was prepared before is not training."""
+        self._window, self._excluded = time.monotonic(), 0.0
+
     def total_secs(self) -> float:
         """Returns seconds of the run, all processes together."""
         return self._before + time.monotonic() - self._begin

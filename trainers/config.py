@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from typing import Any
 
 from pipeline import config as pipeline_config
 from pipeline import knobs, locations
@@ -36,14 +37,26 @@ class RunConfig:
         "Ends after so many seconds of training, over all resumes; 0 for no limit.",
         may_change=True,
     )
+    dtype: str = knobs.knob(
+        "auto",
+        "What the model computes in; its weights are float32 always. auto: bfloat16 "
+        "where the hardware has it (AMX, Ampere and later GPUs), float32 elsewhere.",
+        choices=("auto", "float32", "bfloat16", "float16"),
+    )
     label_smoothing: float = knobs.knob(
         0.1, "Target mass spread over all subwords, in [0, 1)."
     )
     log_every_steps: int = knobs.knob(
         100, "Steps between two lines of metrics.jsonl.", may_change=True
     )
-    eval_every_steps: int = knobs.knob(
-        1000, "Steps between two validations; 0 for none.", may_change=True
+    profile_steps: str = knobs.knob(
+        "", "Writes a TensorFlow profile of these steps, as in 20-30.", may_change=True
+    )
+    new_data: bool = knobs.knob(
+        False,
+        "Goes on from the newest checkpoint with other data or batches: weights stay, "
+        "the data begins at its first epoch.",
+        may_change=True,
     )
     save_every_steps: int = knobs.knob(
         1000, "Steps between two checkpoints.", may_change=True
@@ -69,11 +82,16 @@ class RunConfig:
                 raise ValueError(
                     f"--{name} must be positive, got {getattr(self, name)}"
                 )
-        for name in ("max_train_secs", "eval_every_steps"):
-            if getattr(self, name) < 0:
-                raise ValueError(
-                    f"--{name} must be at least 0, got {getattr(self, name)}"
-                )
+        if self.max_train_secs < 0:
+            raise ValueError(
+                f"--max_train_secs must be at least 0, got {self.max_train_secs}"
+            )
+        self.profiled  # noqa: B018 - refuses what is no range of steps
+        if self.model == "keras" and self.dtype not in ("auto", "float32"):
+            raise ValueError(
+                f"--dtype={self.dtype} is not for --model=keras, whose layers have a "
+                "policy of their own"
+            )
         if self.save_every_secs <= 0:
             raise ValueError(
                 f"--save_every_secs must be positive, got {self.save_every_secs}"
@@ -84,6 +102,24 @@ class RunConfig:
             )
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"--seed must be in [0, 2**31), got {self.seed}")
+
+    @property
+    def profiled(self) -> tuple[int, int] | None:
+        """The first and last step of which to write a profile, if any.
+
+        Raises:
+            ValueError: If it is no range of steps.
+        """
+        if not self.profile_steps:
+            return None
+        first, dash, last = self.profile_steps.partition("-")
+        if not (dash and first.isdecimal() and last.isdecimal()) or not (
+            1 < int(first) <= int(last)
+        ):
+            raise ValueError(
+                f"--profile_steps={self.profile_steps}: want two steps, as in 20-30"
+            )
+        return int(first), int(last)
 
     @property
     def workdir_path(self) -> pathlib.Path:
@@ -100,24 +136,65 @@ class RunConfig:
 class OptimizerConfig:
     """Optimizer."""
 
-    beta1: float = knobs.knob(0.9, "Decay of Adam's first moment.")
-    beta2: float = knobs.knob(0.98, "Decay of Adam's second moment.")
+    optimizer: str = knobs.knob(
+        "adam",
+        "What a gradient does to the weights.",
+        choices=("adam", "adamw", "adafactor", "sgd", "lion"),
+    )
+    beta1: float = knobs.knob(0.9, "Decay of the first moment of Adam and Lion.")
+    beta2: float = knobs.knob(
+        0.98, "Decay of Adam's second moment, and of Lion's only one."
+    )
     epsilon: float = knobs.knob(1e-9, "Added to the root of Adam's second moment.")
+    momentum: float = knobs.knob(0.9, "Of --optimizer=sgd.")
+    weight_decay: float = knobs.knob(
+        0.0,
+        "Share of a weight, times the learning rate, taken away at each step; not with "
+        "--optimizer=adam.",
+    )
+    no_decay: tuple[str, ...] = knobs.knob(
+        ("bias", "scale", "offset"),
+        "Last parts of the names of weights that do not decay.",
+    )
     clip_norm: float = knobs.knob(
         0.0, "Gradients are scaled down to this global norm; 0 for never."
     )
+    accumulate_steps: int = knobs.knob(
+        1, "Batches whose gradients are added up to one update."
+    )
+    ema_decay: float = knobs.knob(
+        0.0,
+        "Decay of a moving average of the weights, kept beside them, with which the "
+        "run is validated and decoded; 0 for none.",
+    )
+    max_bad_steps: int = knobs.knob(
+        100,
+        "Steps in a row without a finite gradient, each of them skipped, after which "
+        "the run ends with exit code 70.",
+        may_change=True,
+    )
 
     def __post_init__(self) -> None:
-        """Raises ValueError for values with which Adam is undefined."""
-        for name in ("beta1", "beta2"):
+        """Raises ValueError for values with which an optimizer is undefined."""
+        for name in ("beta1", "beta2", "momentum", "ema_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(
                     f"--{name} must be in [0, 1), got {getattr(self, name)}"
                 )
         if self.epsilon <= 0:
             raise ValueError(f"--epsilon must be positive, got {self.epsilon}")
-        if self.clip_norm < 0:
-            raise ValueError(f"--clip_norm must be at least 0, got {self.clip_norm}")
+        for name in ("clip_norm", "weight_decay"):
+            if getattr(self, name) < 0:
+                raise ValueError(
+                    f"--{name} must be at least 0, got {getattr(self, name)}"
+                )
+        for name in ("accumulate_steps", "max_bad_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"--{name} must be positive, got {getattr(self, name)}"
+                )
+        if self.weight_decay and self.optimizer == "adam":
+            raise ValueError("--weight_decay is of --optimizer=adamw, not of adam")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -126,11 +203,22 @@ class ScheduleConfig:
 
     schedule: str = knobs.knob(
         "inverse_sqrt",
-        "After the warm-up: falls with the inverse square root of the step, or stays.",
-        choices=("inverse_sqrt", "constant"),
+        "After the warm-up: falls with the inverse square root of the step, along a "
+        "cosine or a line until the last step, stays, or falls by --plateau_factor "
+        "when validation does not get better.",
+        choices=("inverse_sqrt", "cosine", "linear", "constant", "plateau"),
     )
     learning_rate: float = knobs.knob(2e-3, "The peak, reached when warm-up ends.")
     warmup_steps: int = knobs.knob(1000, "Steps of linear rise to the peak.")
+    final_rate: float = knobs.knob(
+        0.0, "Share of the peak where cosine and linear end, at --num_steps."
+    )
+    plateau_factor: float = knobs.knob(
+        0.5, "With --schedule=plateau: what the rate is multiplied by."
+    )
+    plateau_patience: int = knobs.knob(
+        2, "With --schedule=plateau: validations without a better one until then."
+    )
 
     def __post_init__(self) -> None:
         """Raises ValueError for a rate or a warm-up that cannot be."""
@@ -142,6 +230,64 @@ class ScheduleConfig:
             raise ValueError(
                 f"--warmup_steps must be at least 0, got {self.warmup_steps}"
             )
+        if not 0 <= self.final_rate <= 1:
+            raise ValueError(f"--final_rate must be in [0, 1], got {self.final_rate}")
+        if not 0 < self.plateau_factor < 1:
+            raise ValueError(
+                f"--plateau_factor must be in (0, 1), got {self.plateau_factor}"
+            )
+        if self.plateau_patience < 1:
+            raise ValueError(
+                f"--plateau_patience must be positive, got {self.plateau_patience}"
+            )
+
+    @property
+    def depends_on_num_steps(self) -> bool:
+        """Whether another --num_steps would change the steps before it."""
+        return self.schedule in ("cosine", "linear")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ValidationConfig:
+    """Validation."""
+
+    eval_every_steps: int = knobs.knob(
+        1000, "Steps between two validations; 0 for none.", may_change=True
+    )
+    eval_examples: int = knobs.knob(
+        200,
+        "Examples of the valid split decoded each time, for scores; 0 for none.",
+        may_change=True,
+    )
+    eval_samples: int = knobs.knob(
+        5, "Of these, how many samples.txt shows.", may_change=True
+    )
+    best_metric: str = knobs.knob(
+        "loss",
+        "What the best checkpoint is best in, and --patience waits for.",
+        choices=(
+            *("loss", "token_accuracy", "bleu", "chrf", "exact_match"),
+            "token_error_rate",
+        ),
+    )
+    patience: int = knobs.knob(
+        0, "Validations without a better one until the run ends; 0 for never."
+    )
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for counts that cannot be, or do not go together."""
+        for name in ("eval_every_steps", "eval_examples", "eval_samples", "patience"):
+            if getattr(self, name) < 0:
+                raise ValueError(
+                    f"--{name} must be at least 0, got {getattr(self, name)}"
+                )
+        decoded = self.best_metric not in ("loss", "token_accuracy")
+        if decoded and not self.eval_examples:
+            raise ValueError(
+                f"--best_metric={self.best_metric} needs --eval_examples above 0"
+            )
+        if self.patience and not self.eval_every_steps:
+            raise ValueError("--patience needs --eval_every_steps above 0")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -149,10 +295,30 @@ class Seq2SeqConfig:
     """Everything a sequence-to-sequence run depends on."""
 
     run: RunConfig
+    validation: ValidationConfig
     transformer: model_config.TransformerConfig
     batch: pipeline_config.BatchConfig
     optimizer: OptimizerConfig
     schedule: ScheduleConfig
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for settings that do not go together."""
+        plateau = self.schedule.schedule == "plateau"
+        if plateau and not self.validation.eval_every_steps:
+            raise ValueError("--schedule=plateau needs --eval_every_steps above 0")
+
+    def fixed(self) -> dict[str, Any]:
+        """Returns what a resumed run must find unchanged, by flag.
+
+        Knobs that may change otherwise must not where the weights depend on them.
+        """
+        values = knobs.fixed_leaves(self)
+        if self.schedule.depends_on_num_steps:
+            values["num_steps"] = self.run.num_steps
+        if self.schedule.schedule == "plateau" or self.validation.patience:
+            values["eval_every_steps"] = self.validation.eval_every_steps
+            values["eval_examples"] = self.validation.eval_examples
+        return values
 
 
 def check_checkpoints(which: str) -> int:

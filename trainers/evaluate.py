@@ -41,6 +41,9 @@ class EvaluateConfig:
     checkpoints: str = knobs.knob(
         "best", "Which weights: best (on valid), last, or average:K of the newest K."
     )
+    raw_weights: bool = knobs.knob(
+        False, "Takes the weights themselves where the run kept a moving average."
+    )
     tokenize: str = knobs.knob("13a", "sacreBLEU's tokenizer.")
     samples: int = knobs.knob(10, "Examples shown with hypothesis and reference.")
     baseline: bool = knobs.knob(
@@ -96,7 +99,11 @@ def _scores(
     from trainers import baselines, restoring, scores, train_step, translation
 
     model, which = restoring.load(
-        run, pathlib.Path(asked.workdir), vocabularies, asked.checkpoints
+        run,
+        pathlib.Path(asked.workdir),
+        vocabularies,
+        asked.checkpoints,
+        raw=asked.raw_weights,
     )
     longest = int(facts.split(asked.split).joint_histogram()[:, :2].max()) + 1
     batch = pipeline_config.BatchConfig(

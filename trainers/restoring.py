@@ -2,6 +2,7 @@
 
 import pathlib
 
+import numpy as np
 import tensorflow as tf
 
 from pipeline import exits, vocabulary
@@ -9,6 +10,7 @@ from trainers import checkpoints, config, naming, run_directory
 from trainers.models import build
 
 _MODEL = "model/"
+_AVERAGE = "ema/values/"
 
 
 def load(
@@ -16,6 +18,8 @@ def load(
     workdir: pathlib.Path,
     vocabularies: vocabulary.Vocabularies,
     which: str,
+    *,
+    raw: bool = False,
 ) -> tuple[tf.Module, str]:
     """Returns the model with the weights of a run.
 
@@ -24,6 +28,7 @@ def load(
         workdir: Its working directory.
         vocabularies: The run's.
         which: `best`, `last`, or `average:K` for the mean of the K newest checkpoints.
+        raw: Whether to take the weights themselves where the run kept a moving average.
 
     Returns:
         The model, and which checkpoints it is made of, in words.
@@ -39,15 +44,23 @@ def load(
         raise exits.Refusal(
             exits.BAD_DATA, f"{error}; choose others with --checkpoints"
         ) from None
-    weights = {
-        name.removeprefix(_MODEL): value
-        for name, value in tensors.items()
-        if name.startswith(_MODEL)
-    }
+    weights = _under(_MODEL, tensors)
+    averaged = {} if raw else _under(_AVERAGE, tensors)
+    weights |= averaged
     checkpoints.restore(weights, naming.variables(model), str(prefixes[-1]))
     names = [prefix.name for prefix in prefixes]
     told = names[0] if len(names) == 1 else f"mean of {names[0]} to {names[-1]}"
-    return model, f"{told} ({which})"
+    kind = ", moving average" if averaged else ""
+    return model, f"{told} ({which}{kind})"
+
+
+def _under(prefix: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns the tensors whose name begins so, without the beginning."""
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
 
 
 def _prefixes(directory: run_directory.RunDirectory, which: str) -> list[pathlib.Path]:

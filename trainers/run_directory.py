@@ -15,10 +15,12 @@ FLAGS = "run.flags"
 METRICS = "metrics.jsonl"
 TIMING = "timing.jsonl"
 SUMMARY = "summary.json"
+SAMPLES = "samples.txt"
 CHECKPOINTS = "checkpoints"
 BEST = "best"
 VOCABULARY = "vocabulary"
 EVENTS = "events"
+_SAMPLES_HEAD = "== step "
 
 
 def flagfile(workdir: pathlib.Path) -> pathlib.Path:
@@ -59,6 +61,11 @@ class RunDirectory:
         with (self.path / filename).open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
 
+    def append_samples(self, step: int, text: str) -> None:
+        """Adds what the model said at a validation."""
+        with (self.path / SAMPLES).open("a", encoding="utf-8") as file:
+            file.write(f"{_SAMPLES_HEAD}{step}\n\n{text}")
+
     def truncate_logs(self, last_step: int) -> None:
         """Drops the log lines after a step, which are about to be written again.
 
@@ -75,3 +82,12 @@ class RunDirectory:
                 if json.loads(line)["step"] <= last_step
             ]
             files.write_whole(path, "".join(f"{line}\n" for line in kept))
+        self._truncate_samples(last_step)
+
+    def _truncate_samples(self, last_step: int) -> None:
+        path = self.path / SAMPLES
+        if not path.is_file():
+            return
+        _, *parts = path.read_text(encoding="utf-8").split(_SAMPLES_HEAD)
+        kept = [part for part in parts if int(part.partition("\n")[0]) <= last_step]
+        files.write_whole(path, "".join(f"{_SAMPLES_HEAD}{part}" for part in kept))

@@ -14,14 +14,13 @@ from flags import binding
 from pipeline import (
     exits,
     files,
-    knobs,
     manifest,
     mixing,
     progress,
     runtime,
     vocabulary,
 )
-from trainers import config, run_directory
+from trainers import config, run_directory, signals
 
 
 def main(asked: config.Seq2SeqConfig) -> None:
@@ -34,17 +33,21 @@ def main(asked: config.Seq2SeqConfig) -> None:
         manifest.check_files(corpus.facts, corpus.directory, "train")
     workdir = asked.run.workdir_path
     with files.locked(workdir / files.LOCK_NAME, what=f"--workdir={workdir}"):
+        stop = signals.StopRequest()
         runtime.start()
-        from trainers import training
+        from trainers import precision, training
         from trainers.models import build
 
+        dtype = precision.dtype_of(asked.run.dtype)
         unchanged = {
-            "flags": knobs.fixed_leaves(asked),
+            "flags": asked.fixed() | {"dtype": dtype},
             "data": mixing.identity(corpora),
         }
         directory = run_directory.RunDirectory(workdir)
-        model = build.make(asked, vocabularies)
-        ready = training.prepare(asked, corpora, unchanged, model)
+        model = build.make(asked, vocabularies, dtype)
+        ready = training.prepare(
+            asked, corpora, vocabularies, unchanged, model, dtype, stop
+        )
         # Not before the checkpoint agrees: a refused command changes nothing.
         vocabulary.copy(home, vocabularies, directory.vocabulary)
         directory.write_flags(binding.to_lines(asked))

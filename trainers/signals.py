@@ -16,6 +16,10 @@ class StopRequest:
         for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
             signal.signal(number, self._note)
 
+    def __bool__(self) -> bool:
+        """Returns whether the process was asked to stop."""
+        return self.reason is not None
+
     def _note(self, number: int, _: types.FrameType | None) -> None:
         self.reason = signal.Signals(number).name
         if number == signal.SIGINT:

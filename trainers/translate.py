@@ -31,6 +31,9 @@ class TranslateConfig:
     checkpoints: str = knobs.knob(
         "best", "Which weights: best (on valid), last, or average:K of the newest K."
     )
+    raw_weights: bool = knobs.knob(
+        False, "Takes the weights themselves where the run kept a moving average."
+    )
     with_scores: bool = knobs.knob(
         False,
         "Puts the log-probability in nats and a tab before each line, and 'cut' and a "
@@ -51,7 +54,9 @@ def main(asked: TranslateConfig) -> None:
     runtime.start()
     from trainers import restoring, translation
 
-    model, which = restoring.load(run, workdir, vocabularies, asked.checkpoints)
+    model, which = restoring.load(
+        run, workdir, vocabularies, asked.checkpoints, raw=asked.raw_weights
+    )
     progress.logger.info("translating with %s", which)
     translator = translation.Translator(model, vocabularies)
     lines = _lines()

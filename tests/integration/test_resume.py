@@ -2,13 +2,14 @@
 
 import json
 import pathlib
+import shutil
 import signal
 import subprocess
 import time
 
 import pytest
 
-from tests import programs
+from tests import programs, small_data
 from trainers import checkpoints
 
 TRAIN = "trainers.seq2seq"
@@ -90,7 +91,7 @@ def test_a_run_has_its_files_and_one_trace(whole):
     assert (whole / "run.flags").is_file()
 
 
-@pytest.mark.parametrize("step", [7, 28, 49])
+@pytest.mark.parametrize("step", [7, 49])
 def test_killed_and_started_again_it_ends_with_the_same_bytes(
     data_dir, whole, tmp_path, step
 ):
@@ -152,6 +153,70 @@ def test_more_steps_go_on_and_a_finished_run_does_nothing(data_dir, tmp_path):
     assert (tmp_path / "metrics.jsonl").read_bytes() == before
     programs.succeed(TRAIN, *_flags(data_dir, tmp_path, "--num_steps=12"))
     assert _summary(tmp_path)["step"] == 12
+
+
+def test_new_data_is_gone_on_with_only_when_asked_for(data_dir, own_data_dir, tmp_path):
+    """FAULTS 45: weights stay, the data begins anew, the run remembers."""
+    vocabulary = own_data_dir / "shared.model"
+    assert vocabulary.read_bytes() != (data_dir / "shared.model").read_bytes()
+    other = small_data.make(
+        tmp_path / "other", count=80, spm_model=data_dir / "shared.model", seed=4
+    )
+    workdir = tmp_path / "work"
+    programs.succeed(TRAIN, *_flags(data_dir, workdir, "--num_steps=10"))
+    more = _flags(other, workdir, "--num_steps=12", "--tokens_per_batch=300")
+    refused = programs.run(TRAIN, *more)
+    assert refused.returncode == 78
+    assert "--new_data" in refused.stderr
+    programs.succeed(TRAIN, *more, "--new_data")
+    summary = _summary(workdir)
+    assert (summary["step"], summary["epoch"]) == (12, 0)
+    assert [entry["step"] for entry in summary["history"]] == [10]
+    again = programs.run(TRAIN, *more, "--new_data", "--num_steps=14")
+    assert again.returncode == 0, again.stderr  # the new data is the run's by now
+    assert len(_summary(workdir)["history"]) == 1
+
+
+def test_a_run_that_gets_no_better_ends_early_and_stays_ended(data_dir, tmp_path):
+    flags = _flags(
+        data_dir,
+        tmp_path,
+        "--best_metric=exact_match",  # stays 0
+        "--eval_every_steps=4",
+        "--eval_examples=2",
+        "--patience=2",
+    )
+    programs.succeed(TRAIN, *flags)
+    summary = _summary(tmp_path)
+    assert (summary["finished"], summary["step"]) == ("early_stop", 12)
+    again = programs.run(TRAIN, *flags)
+    assert again.returncode == 0
+    assert "already finished at step 12" in again.stderr
+
+
+def test_a_summary_that_a_kill_prevented_is_written_later(whole, data_dir, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(whole, copy)
+    wanted = _summary(whole)
+    (copy / "summary.json").unlink()
+    programs.succeed(TRAIN, *_flags(data_dir, copy))
+    found = _summary(copy)
+    for name in ("step", "finished", "best", "num_weights", "plan_digest"):
+        assert found[name] == wanted[name]
+
+
+def test_a_full_disk_under_a_log_is_one_line_and_exit_code_74(data_dir, tmp_path):
+    """FAULTS 43: checkpoints fit, metrics.jsonl does not grow."""
+    programs.succeed(TRAIN, *_flags(data_dir, tmp_path, "--num_steps=10"))
+    metrics = tmp_path / "metrics.jsonl"
+    metrics.unlink()
+    metrics.mkdir()
+    done = programs.run(TRAIN, *_flags(data_dir, tmp_path, "--num_steps=20"))
+    assert done.returncode == 74, done.stderr
+    assert "a log cannot be written" in done.stderr
+    metrics.rmdir()
+    programs.succeed(TRAIN, *_flags(data_dir, tmp_path, "--num_steps=20"))
+    assert _summary(tmp_path)["step"] == 20
 
 
 def test_a_moved_workdir_goes_on(data_dir, whole, tmp_path):

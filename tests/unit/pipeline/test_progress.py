@@ -8,7 +8,7 @@ from pipeline import progress
     [(0.4, "0 s"), (59, "59 s"), (61, "1 min 01 s"), (3661, "1 h 01 min")],
 )
 def test_durations_are_told_in_two_units(secs, text):
-    assert progress._duration(secs) == text
+    assert progress.duration(secs) == text
 
 
 def test_without_a_terminal_there_are_log_lines_with_rate_and_time_left(monkeypatch):

@@ -22,7 +22,9 @@ def test_other_words_for_checkpoints_are_refused(which):
         {"num_steps": 0},
         {"label_smoothing": 1.0},
         {"save_every_secs": 0.0},
-        {"eval_every_steps": -1},
+        {"profile_steps": "30-20"},
+        {"profile_steps": "x"},
+        {"dtype": "float16", "model": "keras", "keras_model": "a:b"},
         {"seed": -1},
     ],
 )
@@ -35,3 +37,16 @@ def test_a_run_that_cannot_be_is_refused(given):
 def test_a_schedule_that_cannot_be_is_refused(given):
     with pytest.raises(ValueError, match=f"--{next(iter(given))}"):
         config.ScheduleConfig(**given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"eval_every_steps": -1},
+        {"best_metric": "bleu", "eval_examples": 0},
+        {"patience": 3, "eval_every_steps": 0},
+    ],
+)
+def test_a_validation_that_cannot_be_is_refused(given):
+    with pytest.raises(ValueError, match=f"--{next(iter(given))}"):
+        config.ValidationConfig(**given)

@@ -1,0 +1,122 @@
+"""Validation while a run goes on: losses, and scores of what the model says."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from pipeline import batching, input_pipeline, records, vocabulary
+from trainers import config, scores, train_step, translation
+
+_SCORES = ("bleu", "chrf", "exact_match", "token_error_rate")
+LOWER_IS_BETTER = ("loss", "token_error_rate")
+
+
+class InterruptedError(Exception):  # noqa: A001 - ours says what was interrupted
+    """A signal came while the run was validated."""
+
+
+class Result(NamedTuple):
+    """What a validation found.
+
+    Attributes:
+        metrics: By name, `loss` and `token_accuracy` among them.
+        samples: A few sources, references and hypotheses as text; empty if none were
+            decoded.
+    """
+
+    metrics: dict[str, float]
+    samples: str
+
+
+class Validation:
+    """Validates a model on the valid split."""
+
+    def __init__(
+        self,
+        model: tf.Module,
+        source: input_pipeline.Source,
+        vocabularies: vocabulary.Vocabularies,
+        asked: config.ValidationConfig,
+        *,
+        lowercase: bool,
+        is_stopping: Callable[[], bool],
+    ) -> None:
+        """Reads the texts to decode; nothing is traced yet.
+
+        Args:
+            model: The one that is trained.
+            source: The valid split.
+            vocabularies: Of the data.
+            asked: How much to decode.
+            lowercase: Whether scores ignore case.
+            is_stopping: Whether to give up, asked between batches.
+        """
+        self.step = train_step.EvaluationStep(model)
+        self._source, self._asked, self._lowercase = source, asked, lowercase
+        self._is_stopping = is_stopping
+        self._translator = translation.Translator(model, vocabularies)
+        self._texts: list[tuple[str, list[str]]] = []
+        if asked.eval_examples:
+            with input_pipeline.reading(source):
+                every = records.read_texts([files[0] for files in source.shards])
+            # Evenly spread, and always the same.
+            count = min(asked.eval_examples, len(every))
+            self._texts = [every[len(every) * k // count] for k in range(count)]
+
+    def __call__(self) -> Result:
+        """Returns the metrics of the model as it is.
+
+        Raises:
+            InterruptedError: If a signal came.
+        """
+        metrics = self.step(self._unless_stopping(input_pipeline.epoch(self._source)))
+        if not self._texts:
+            return Result(metrics, "")
+        hypotheses = [
+            hypothesis.text
+            for hypothesis in self._translator.translate(
+                [src for src, _ in self._texts], on_batch=self._check
+            )
+        ]
+        found = dataclasses.asdict(
+            scores.of(
+                hypotheses,
+                [references for _, references in self._texts],
+                lowercase=self._lowercase,
+            )
+        )
+        metrics |= {name: found[name] for name in _SCORES}
+        return Result(metrics, self._shown(hypotheses))
+
+    def _unless_stopping(
+        self, batches: Iterator[batching.Batch]
+    ) -> Iterator[batching.Batch]:
+        for batch in batches:
+            self._check(1)
+            yield batch
+
+    def _check(self, _: int) -> None:
+        if self._is_stopping():
+            raise InterruptedError
+
+    def _shown(self, hypotheses: list[str]) -> str:
+        count = min(self._asked.eval_samples, len(hypotheses))
+        chosen = [len(hypotheses) * k // count for k in range(count)]
+        return "".join(
+            f"  source      {self._texts[k][0]}\n"
+            f"  hypothesis  {hypotheses[k]}\n"
+            f"  reference   {'  |  '.join(self._texts[k][1])}\n\n"
+            for k in chosen
+        )
+
+
+def is_better(metric: str, value: float, best: float | None) -> bool:
+    """Returns whether a value is better than the best so far; NaN never is."""
+    if math.isnan(value):
+        return False
+    if best is None:
+        return True
+    return value < best if metric in LOWER_IS_BETTER else value > best
