@@ -321,6 +321,18 @@ class Seq2SeqConfig:
         return values
 
 
+def check_beam(beam_size: int, length_penalty: float) -> None:
+    """Refuses a beam that cannot be.
+
+    Raises:
+        ValueError: If there would be no prefix, or the penalty is below 0.
+    """
+    if beam_size < 1:
+        raise ValueError(f"--beam_size must be positive, got {beam_size}")
+    if not length_penalty >= 0:
+        raise ValueError(f"--length_penalty must be at least 0, got {length_penalty}")
+
+
 def check_checkpoints(which: str) -> int:
     """Returns how many checkpoints `which` names, 0 for the best.
 

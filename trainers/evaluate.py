@@ -44,6 +44,14 @@ class EvaluateConfig:
     raw_weights: bool = knobs.knob(
         False, "Takes the weights themselves where the run kept a moving average."
     )
+    beam_size: int = knobs.knob(
+        1, "Prefixes kept in beam search; 1 is greedy decoding."
+    )
+    length_penalty: float = knobs.knob(
+        1.0,
+        "Of beam search, Wu et al. 2016: 0 compares log-probabilities as they are, "
+        "more favours longer hypotheses.",
+    )
     tokenize: str = knobs.knob("13a", "sacreBLEU's tokenizer.")
     samples: int = knobs.knob(10, "Examples shown with hypothesis and reference.")
     baseline: bool = knobs.knob(
@@ -53,6 +61,7 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         """Raises ValueError for a checkpoint that cannot be meant."""
         config.check_checkpoints(self.checkpoints)
+        config.check_beam(self.beam_size, self.length_penalty)
         if self.samples < 0:
             raise ValueError(f"--samples must be at least 0, got {self.samples}")
 
@@ -116,7 +125,12 @@ def _scores(
         texts = records.read_texts([files[0] for files in source.shards])
     sources = [text for text, _ in texts]
     references = [many for _, many in texts]
-    translator = translation.Translator(model, vocabularies)
+    translator = translation.Translator(
+        model,
+        vocabularies,
+        beam_size=asked.beam_size,
+        length_penalty=asked.length_penalty,
+    )
     with progress.Progress("translating", unit="lines", total=len(sources)) as bar:
         hypotheses = [
             hypothesis.text
@@ -130,6 +144,8 @@ def _scores(
         "split": asked.split,
         "examples": len(sources),
         "checkpoints": which,
+        "beam_size": asked.beam_size,
+        "length_penalty": asked.length_penalty,
         **losses,
         "perplexity": math.exp(losses["loss"]),
         **dataclasses.asdict(found),

@@ -34,6 +34,14 @@ class TranslateConfig:
     raw_weights: bool = knobs.knob(
         False, "Takes the weights themselves where the run kept a moving average."
     )
+    beam_size: int = knobs.knob(
+        1, "Prefixes kept in beam search; 1 is greedy decoding."
+    )
+    length_penalty: float = knobs.knob(
+        1.0,
+        "Of beam search, Wu et al. 2016: 0 compares log-probabilities as they are, "
+        "more favours longer hypotheses.",
+    )
     with_scores: bool = knobs.knob(
         False,
         "Puts the log-probability in nats and a tab before each line, and 'cut' and a "
@@ -43,6 +51,7 @@ class TranslateConfig:
     def __post_init__(self) -> None:
         """Raises ValueError for a checkpoint that cannot be meant."""
         config.check_checkpoints(self.checkpoints)
+        config.check_beam(self.beam_size, self.length_penalty)
 
 
 def main(asked: TranslateConfig) -> None:
@@ -58,7 +67,12 @@ def main(asked: TranslateConfig) -> None:
         run, workdir, vocabularies, asked.checkpoints, raw=asked.raw_weights
     )
     progress.logger.info("translating with %s", which)
-    translator = translation.Translator(model, vocabularies)
+    translator = translation.Translator(
+        model,
+        vocabularies,
+        beam_size=asked.beam_size,
+        length_penalty=asked.length_penalty,
+    )
     lines = _lines()
     while chunk := list(itertools.islice(lines, _chunk_size())):
         for hypothesis in translator.translate(chunk):

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline import progress, vocabulary
-from trainers.decoding import greedy
+from trainers.decoding import beam, greedy
 
 MAX_SOURCE_TOKENS = 1024  # longer sources are cut; attention needs memory for S * S
 _TOKENS_PER_BATCH = 8192
@@ -33,10 +33,22 @@ class Translator:
     """A decoder between two vocabularies."""
 
     def __init__(
-        self, model: greedy.Decodable, vocabularies: vocabulary.Vocabularies
+        self,
+        model: greedy.Decodable,
+        vocabularies: vocabulary.Vocabularies,
+        *,
+        beam_size: int = 1,
+        length_penalty: float = 1.0,
     ) -> None:
-        """Wraps a model."""
-        self._decoder = greedy.GreedyDecoder(model)
+        """Wraps a model; with a `beam_size` of 1 it is decoded greedily."""
+        self._decoder: greedy.GreedyDecoder | beam.BeamDecoder
+        if beam_size == 1:
+            self._decoder = greedy.GreedyDecoder(model)
+        else:
+            self._decoder = beam.BeamDecoder(
+                model, beam_size=beam_size, length_penalty=length_penalty
+            )
+        self._beam_size = beam_size
         self._vocabularies = vocabularies
 
     @property
@@ -64,7 +76,7 @@ class Translator:
             for number, row in enumerate(self._encode(texts))
         ]
         hypotheses = [Hypothesis("", 0.0, True)] * len(texts)
-        for rows in _by_length(ids):
+        for rows in _by_length(ids, self._beam_size):
             decoded = self._decoder(_padded([ids[row] for row in rows]))
             target = self._vocabularies.tgt.decode(decoded.ids.tolist())
             for row, text, log_prob, finished in zip(
@@ -93,7 +105,7 @@ class Translator:
         return ids[:MAX_SOURCE_TOKENS]
 
 
-def _by_length(ids: Sequence[Sequence[int]]) -> list[list[int]]:
+def _by_length(ids: Sequence[Sequence[int]], beam_size: int) -> list[list[int]]:
     """Returns the numbers of the rows that are not empty, in batches, longest first."""
     order = sorted(
         (row for row in range(len(ids)) if ids[row]), key=lambda row: -len(ids[row])
@@ -101,7 +113,8 @@ def _by_length(ids: Sequence[Sequence[int]]) -> list[list[int]]:
     batches, first = [], 0
     while first < len(order):
         longest = len(ids[order[first]]) + 1
-        size = max(1, min(_ROWS_PER_BATCH, _TOKENS_PER_BATCH // longest))
+        most = min(_ROWS_PER_BATCH, _TOKENS_PER_BATCH // longest)
+        size = max(1, most // beam_size)
         batches.append(order[first : first + size])
         first += size
     return batches

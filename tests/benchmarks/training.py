@@ -54,9 +54,9 @@ def main() -> None:
         _dump(batches, asked.dump_batches)
     rows = []
     for name, sizes in (("d256 ff1024 3+3", _SIZES), ("tiny d128 ff256 4+4", _TINY)):
-        runs = {
-            f"ours {dtype}": _ours(sizes, size, dtype) for dtype in _dtypes()
-        } | {"keras fit float32": _keras(sizes, size)}
+        runs = {f"ours {dtype}": _ours(sizes, size, dtype) for dtype in _dtypes()} | {
+            "keras fit float32": _keras(sizes, size)
+        }
         rows += _compare(name, runs, batches, asked.rounds)
     print(json.dumps({"training": rows}))
 
@@ -129,7 +129,7 @@ def _keras(sizes: model_config.TransformerConfig, size: int) -> Epoch:
     )
 
     def epoch(batches: Sequence[batching.Batch]) -> None:
-        def elements():  # noqa: ANN202 - a generator for tf.data alone
+        def elements():
             for batch in batches:
                 weights = tf.cast(batch.tgt_out_ids != vocabulary.PAD_ID, tf.float32)
                 yield (batch.src_ids, batch.tgt_in_ids), batch.tgt_out_ids, weights
@@ -159,15 +159,17 @@ def _keras_model(sizes: model_config.TransformerConfig, size: int) -> keras.Mode
     src, tgt = (keras.Input([None], dtype="int32") for _ in range(2))
     shared = keras.layers.Embedding(size, width)
 
-    def attend(query, memory, mask=None, causal=False):  # noqa: ANN001, ANN202
-        layer = keras.layers.MultiHeadAttention(sizes.num_heads, width // sizes.num_heads)
+    def attend(query, memory, mask=None, causal=False):
+        layer = keras.layers.MultiHeadAttention(
+            sizes.num_heads, width // sizes.num_heads
+        )
         return layer(query, memory, attention_mask=mask, use_causal_mask=causal)
 
-    def sublayer(stream, inner):  # noqa: ANN001, ANN202
+    def sublayer(stream, inner):
         out = inner(keras.layers.LayerNormalization(epsilon=1e-6)(stream))
         return stream + keras.layers.Dropout(rate)(out)
 
-    def feed_forward(values):  # noqa: ANN001, ANN202
+    def feed_forward(values):
         inner = keras.layers.Dense(sizes.d_ff, activation="relu")(values)
         return keras.layers.Dense(width)(inner)
 

@@ -26,6 +26,12 @@ class Decodable(Protocol):
     def next_logits(self, tgt_ids: tf.Tensor, state: Any) -> tuple[tf.Tensor, Any]:
         """Returns scores of what follows, [B, V], and the next state."""
 
+    def reorder(self, state: Any, rows: tf.Tensor) -> Any:
+        """Returns the state with row `rows[i]` in the place of row i, int32 [B].
+
+        Both are of one source, so what the source alone determines may stay.
+        """
+
 
 class Hypotheses(NamedTuple):
     """What was decoded for a batch.
@@ -66,14 +72,13 @@ class GreedyDecoder:
     def _decode(self, src_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Returns ids, a row a position: int32 [T, B]; scores and flags, [B] each."""
         num_rows = tf.shape(src_ids)[0]
-        src_lengths = tf.math.count_nonzero(src_ids, axis=1, dtype=tf.int32)
-        limits = MAX_LENGTH_RATIO * src_lengths + MAX_LENGTH_OFFSET
+        row_limits = limits(src_ids)
 
         def unfinished(
             position: tf.Tensor, last_ids: tf.Tensor, done: tf.Tensor, *rest: Any
         ) -> tf.Tensor:
             del last_ids, rest
-            return (position < tf.reduce_max(limits)) & ~tf.reduce_all(done)
+            return (position < tf.reduce_max(row_limits)) & ~tf.reduce_all(done)
 
         def one_position(
             position: tf.Tensor,
@@ -90,7 +95,7 @@ class GreedyDecoder:
             chosen = tf.where(done, vocabulary.PAD_ID, best)
             scores += tf.where(done, 0.0, log_probs)
             ended |= chosen == vocabulary.EOS_ID
-            done = ended | (position + 1 >= limits)
+            done = ended | (position + 1 >= row_limits)
             ids = ids.write(position, chosen)
             return position + 1, chosen, done, ended, scores, ids, state
 
@@ -114,11 +119,18 @@ class GreedyDecoder:
                 tf.TensorShape([]),
                 *[tf.TensorShape([None])] * 4,
                 tf.TensorShape(None),
-                tf.nest.map_structure(_any_size, state),
+                tf.nest.map_structure(any_size, state),
             ),
         )
         return ids.stack(), scores, ended
 
 
-def _any_size(tensor: tf.Tensor) -> tf.TensorShape:
+def limits(src_ids: tf.Tensor) -> tf.Tensor:
+    """Returns how many tokens a hypothesis may have, int32 [B], for int32 [B, S]."""
+    src_lengths = tf.math.count_nonzero(src_ids, axis=1, dtype=tf.int32)
+    return MAX_LENGTH_RATIO * src_lengths + MAX_LENGTH_OFFSET
+
+
+def any_size(tensor: tf.Tensor) -> tf.TensorShape:
+    """Returns a shape that says the number of axes alone."""
     return tf.TensorShape([None] * tensor.shape.rank)

@@ -82,6 +82,13 @@ class KerasSeq2Seq(KerasModule):
         logits = self([src_ids, prefix], training=False)
         return tf.cast(logits[:, -1], tf.float32), (src_ids, prefix)
 
+    def reorder(
+        self, state: tuple[tf.Tensor, tf.Tensor], rows: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the state with prefixes exchanged, by `rows`, int32 [B]."""
+        src_ids, prefix = state
+        return src_ids, tf.gather(prefix, rows)
+
 
 def load(
     reference: str, vocabularies: vocabulary.Vocabularies, seed: int

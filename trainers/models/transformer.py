@@ -252,6 +252,14 @@ class Transformer(tf.Module):
             stream = self.decoder_norm(stream)
         return self.tgt_embedding.logits(stream), state._replace(prefix=tuple(prefix))
 
+    def reorder(self, state: DecoderState, rows: tf.Tensor) -> DecoderState:
+        """Returns the state with prefixes exchanged, by `rows`, int32 [B]."""
+        prefix = tuple(
+            attention.KeysValues(*(tf.gather(part, rows) for part in layer))
+            for layer in state.prefix
+        )
+        return state._replace(prefix=prefix)
+
     def _hidden(self, batch: batching.Batch, draw: noise.Noise) -> tf.Tensor:
         """Returns the decoder's output, float [B * T, D]."""
         encoded, mask = self._encode(batch.src_ids, draw)
