@@ -37,13 +37,7 @@ def load(
         exits.Refusal: If there is no such checkpoint, or it is of another model.
     """
     model = build.make(asked, vocabularies)
-    prefixes = _prefixes(run_directory.RunDirectory(workdir), which)
-    try:
-        tensors = checkpoints.average(prefixes)
-    except checkpoints.DamagedError as error:
-        raise exits.Refusal(
-            exits.BAD_DATA, f"{error}; choose others with --checkpoints"
-        ) from None
+    prefixes, tensors = _read(run_directory.RunDirectory(workdir), which)
     weights = _under(_MODEL, tensors)
     averaged = {} if raw else _under(_AVERAGE, tensors)
     weights |= averaged
@@ -52,6 +46,24 @@ def load(
     told = names[0] if len(names) == 1 else f"mean of {names[0]} to {names[-1]}"
     kind = ", moving average" if averaged else ""
     return model, f"{told} ({which}{kind})"
+
+
+def _read(
+    directory: run_directory.RunDirectory, which: str
+) -> tuple[list[pathlib.Path], dict[str, np.ndarray]]:
+    """Returns checkpoints and the mean of their tensors.
+
+    A run that goes on meanwhile removes old checkpoints; then the newer ones are read.
+    """
+    while True:
+        prefixes = _prefixes(directory, which)
+        try:
+            return prefixes, checkpoints.average(prefixes)
+        except checkpoints.DamagedError as error:
+            if _prefixes(directory, which) == prefixes:
+                raise exits.Refusal(
+                    exits.BAD_DATA, f"{error}; choose others with --checkpoints"
+                ) from None
 
 
 def _under(prefix: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

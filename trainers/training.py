@@ -302,7 +302,7 @@ def _try_memory(ready: Run) -> None:
     batches = memory_trial.largest_batches(ready.source.plan)
     ready.step.try_memory(batches)
     begin = time.monotonic()
-    ready.step.try_memory(batches[:1])  # traced by now: what a large step takes
+    ready.step.try_memory(batches[-1:])  # again: now nothing is prepared for its shape
     secs = time.monotonic() - begin
     steps = ready.config.run.num_steps - ready.next_step + 1
     progress.logger.info(

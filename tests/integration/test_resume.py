@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 
+import numpy as np
 import pytest
 
 from tests import programs, small_data
@@ -217,6 +218,32 @@ def test_a_full_disk_under_a_log_is_one_line_and_exit_code_74(data_dir, tmp_path
     metrics.rmdir()
     programs.succeed(TRAIN, *_flags(data_dir, tmp_path, "--num_steps=20"))
     assert _summary(tmp_path)["step"] == 20
+
+
+def test_another_machine_is_warned_of_and_noted(data_dir, tmp_path):
+    """FAULTS 48."""
+    programs.succeed(TRAIN, *_flags(data_dir, tmp_path, "--num_steps=10"))
+    more = _flags(data_dir, tmp_path, "--num_steps=12")
+    done = programs.run(TRAIN, *more, TF_ENABLE_ONEDNN_OPTS="0")
+    assert done.returncode == 0, done.stderr
+    assert "another machine than before (onednn:  -> 0)" in done.stderr
+    (noted,) = _summary(tmp_path)["history"]
+    assert noted == {"step": 10, "machine": {"onednn": " -> 0"}}
+
+
+@pytest.mark.long
+def test_memory_stays_flat_over_5000_steps(data_dir, tmp_path):
+    programs.succeed(
+        TRAIN,
+        *_flags(data_dir, tmp_path, "--num_steps=5000", "--log_every_steps=100"),
+        *("--eval_every_steps=500", "--save_every_steps=500"),
+    )
+    lines = map(json.loads, (tmp_path / "timing.jsonl").read_text().splitlines())
+    peaks = {line["step"]: line["peak_rss_mb"] for line in lines}
+    steps = [step for step in peaks if step >= 1000]
+    slope = np.polyfit(steps, [peaks[step] for step in steps], 1)[0]
+    assert slope * 1000 < 2, peaks  # MiB in a thousand steps
+    assert peaks[5000] < 1.03 * peaks[1000]
 
 
 def test_a_moved_workdir_goes_on(data_dir, whole, tmp_path):
