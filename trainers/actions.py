@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from pipeline import exits, fail_points, input_pipeline, progress
@@ -52,6 +53,12 @@ class Log:
         self._waited = stream.wait_secs
         self.waited = 0.0  # seconds, in the windows that are closed
         self.sums: dict[str, float] = {}  # of this process, for the summary
+
+    def lengths(self, lengths: np.ndarray) -> None:
+        """Writes how long the sources and targets are, for [N, 2], to TensorBoard."""
+        with self._events.as_default():
+            for side, name in enumerate(("source", "target")):
+                tf.summary.histogram(f"tokens/{name}", lengths[:, side], step=0)
 
     def __call__(self, step: int) -> None:
         """Logs after a step if a line is due."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from pipeline import (
@@ -333,6 +334,8 @@ def _loop(ready: Run) -> None:
             every=asked.log_every_steps,
             last_step=last,
         )
+        if first == 1:
+            log.lengths(_sample_of_lengths(ready.source.plan))
         watching: list[loop.Action] = [
             log,
             actions.Watch(ready.step, ready.config.optimizer.max_bad_steps),
@@ -365,6 +368,12 @@ def _loop(ready: Run) -> None:
             stream.close()
     fail_points.reach("summary.before")
     summarize(finished)
+
+
+def _sample_of_lengths(plan: plan_lib.Plan) -> np.ndarray:
+    """Returns the token counts of the first pool's pairs, uint16 [N, 2]."""
+    shards = np.concatenate(plan.pools(0)[0])
+    return np.concatenate([plan.lengths(shard, 0) for shard in shards])
 
 
 def _judging(

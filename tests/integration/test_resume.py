@@ -9,6 +9,8 @@ import time
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from tensorboard.compat.proto import event_pb2
 
 from tests import programs, small_data
 from trainers import checkpoints
@@ -90,6 +92,24 @@ def test_a_run_has_its_files_and_one_trace(whole):
     assert steps == [7, 14, 16, 21, 28, 32, 35, 42, 48, 49, 56, 60, 60]
     assert list((whole / "events").glob("events.out.tfevents.*"))
     assert (whole / "run.flags").is_file()
+
+
+def _tags(events: pathlib.Path) -> set[str]:
+    """Returns what TensorBoard finds in a directory."""
+    return {
+        value.tag
+        for path in events.glob("events.out.tfevents.*")
+        for serialized in tf.data.TFRecordDataset(str(path))
+        for value in event_pb2.Event.FromString(serialized.numpy()).summary.value
+    }
+
+
+def test_tensorboard_finds_curves_lengths_and_samples(whole):
+    assert _tags(whole / "events") >= {
+        *("loss", "learning_rate", "tgt_tokens_per_sec", "gradient_norm"),
+        *("tokens/source", "tokens/target"),
+    }
+    assert _tags(whole / "events" / "valid") >= {"loss", "bleu", "samples"}
 
 
 @pytest.mark.parametrize("step", [7, 49])
