@@ -301,13 +301,21 @@ def _closed(ids: tf.RaggedTensor) -> tf.RaggedTensor:
     )
 
 
-def epoch(source: Source) -> Iterator[batching.Batch]:
+def epoch(
+    source: Source, dataset: tf.data.Dataset | None = None
+) -> Iterator[batching.Batch]:
     """Yields the batches of one epoch.
+
+    Args:
+        source: The split and its plan.
+        dataset: `batches(source, num_epochs=1)`, for who reads it many times: each new
+            dataset leaves its functions behind in TensorFlow's context.
 
     Raises:
         exits.Refusal: If a shard is damaged or is not the one that was planned.
     """
-    stream = Stream(source, plan_lib.START, num_epochs=1)
+    dataset = dataset or batches(source, num_epochs=1)
+    stream = Stream(source, plan_lib.START, dataset=dataset)
     try:
         yield from stream
     finally:
@@ -322,17 +330,17 @@ class Stream:
         source: Source,
         start: plan_lib.Cursor,
         *,
-        num_epochs: int | None = None,
         reader: Reader = ALONE,
+        dataset: tf.data.Dataset | None = None,
     ) -> None:
-        """Opens the stream at a cursor; endless where `num_epochs` is None."""
+        """Opens the stream at a cursor; endless unless `dataset` ends."""
         self.cursor = source.plan.settle(start)
         self.wait_secs = 0.0
         self._source = source
         self._checked: tuple[int, int] | None = None
-        self._batches: Iterator[batching.Batch] = iter(
-            batches(source, self.cursor, num_epochs=num_epochs, reader=reader)
-        )
+        if dataset is None:
+            dataset = batches(source, self.cursor, reader=reader)
+        self._batches: Iterator[batching.Batch] = iter(dataset)
 
     def __iter__(self) -> Iterator[batching.Batch]:
         """Returns itself."""

@@ -56,6 +56,7 @@ class Validation:
         """
         self.step = train_step.EvaluationStep(model)
         self._source, self._asked, self._lowercase = source, asked, lowercase
+        self._dataset = input_pipeline.batches(source, num_epochs=1)
         self._is_stopping = is_stopping
         self._translator = translation.Translator(model, vocabularies)
         self._texts: list[tuple[str, list[str]]] = []
@@ -72,7 +73,8 @@ class Validation:
         Raises:
             InterruptedError: If a signal came.
         """
-        metrics = self.step(self._unless_stopping(input_pipeline.epoch(self._source)))
+        batches = input_pipeline.epoch(self._source, self._dataset)
+        metrics = self.step(self._unless_stopping(batches))
         if not self._texts:
             return Result(metrics, "")
         hypotheses = [

