@@ -252,18 +252,19 @@ def test_another_machine_is_warned_of_and_noted(data_dir, tmp_path):
 
 
 @pytest.mark.long
-def test_memory_stays_flat_over_5000_steps(data_dir, tmp_path):
+def test_memory_stays_within_bounds_over_5000_steps(data_dir, tmp_path):
+    """The allocator goes on settling; a batch leaked at each step would be far more."""
     programs.succeed(
         TRAIN,
         *_flags(data_dir, tmp_path, "--num_steps=5000", "--log_every_steps=100"),
-        *("--eval_every_steps=500", "--save_every_steps=500"),
+        *("--eval_every_steps=100", "--eval_examples=4", "--save_every_steps=250"),
     )
     lines = map(json.loads, (tmp_path / "timing.jsonl").read_text().splitlines())
     peaks = {line["step"]: line["peak_rss_mb"] for line in lines}
-    steps = [step for step in peaks if step >= 2000]  # the allocator settles before
+    steps = [step for step in peaks if step >= 2000]
     slope = np.polyfit(steps, [peaks[step] for step in steps], 1)[0]
-    assert slope * 1000 < 2, peaks  # MiB in a thousand steps
-    assert peaks[5000] < 1.03 * peaks[2000]
+    assert slope * 1000 < 4, peaks  # MiB in a thousand steps
+    assert peaks[5000] < 1.02 * peaks[2000]
 
 
 def test_a_moved_workdir_goes_on(data_dir, whole, tmp_path):
