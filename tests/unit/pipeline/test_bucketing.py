@@ -208,6 +208,7 @@ def test_a_pair_longer_than_the_budget_is_refused_with_the_flag_named():
 
 
 def test_a_pair_that_was_not_in_the_histogram_and_is_too_long_is_an_error():
+    """FAULTS 30: with the lengths of the manifest it cannot happen."""
     buckets = bucketing.learn(
         np.array([[5, 5, 1]]), num_buckets=1, multiple=1, budget=bucketing.Budget(16)
     )
