@@ -179,12 +179,24 @@ class TrainStep(tf.Module):
         self._check_traces(last)
 
     def try_memory(self, batches: Sequence[batching.Batch]) -> None:
-        """Runs batches through the same traced function without changing anything."""
+        """Runs batches through the same traced function without changing anything.
+
+        What a model changes by itself, such as the seeds of Keras's dropout, gets its
+        value back.
+        """
+        own = [
+            variable
+            for name, variable in naming.variables(self.model).items()
+            if name not in self._weights
+        ]
+        before = [variable.numpy() for variable in own]
         self._live.assign(False)
         for batch in batches:
             self._traced(batch)
             self._check_traces(batch)
         self._live.assign(True)
+        for variable, value in zip(own, before, strict=True):
+            variable.assign(value)
 
     @contextlib.contextmanager
     def averaged_weights(self) -> Iterator[None]:

@@ -110,3 +110,13 @@ def test_a_function_is_found_by_its_reference(data_dir):
     for reference in ("tests.keras_example", "tests.none:make", "tests:none"):
         with pytest.raises(exits.Refusal, match=f"--keras_model={reference}"):
             keras_adapter.load(reference, both, 1)
+
+
+def test_trying_memory_does_not_move_the_seeds_of_dropout():
+    """Promise P2: a resumed run tries memory once more than one never stopped."""
+    step = _step()
+    step([_batch(3, 4)], 0.01)
+    named = naming.variables(step)
+    before = {name: variable.numpy().tobytes() for name, variable in named.items()}
+    step.try_memory([_batch(5, 6)])
+    assert {name: v.numpy().tobytes() for name, v in named.items()} == before
