@@ -5,21 +5,18 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from pipeline import batching, epoch, vocabulary
+from pipeline import batching, vocabulary
 from pipeline import plan as plan_lib
 
 
 def largest_batches(plan: plan_lib.Plan) -> list[batching.Batch]:
-    """Returns batches as large as any of the plan: one or two.
+    """Returns batches as large as any of any epoch: one or two full ones.
 
     The one with the most tokens on both sides, for activations and logits, and the one
     with the largest square, for attention. They are full of unknown words, so that no
     logits are spared.
     """
-    numbers = epoch.of(plan, max_pools=1)
-    rows = np.zeros(len(plan.buckets), np.int64)
-    np.maximum.at(rows, numbers.buckets, numbers.rows)
-    src, tgt = plan.buckets.src, plan.buckets.tgt
+    src, tgt, rows = plan.buckets.src, plan.buckets.tgt, plan.buckets.rows
     sizes = (rows * (src + tgt), rows * np.maximum(src, tgt) ** 2)
     chosen = dict.fromkeys(int(np.argmax(size)) for size in sizes)
     return [_full(int(rows[k]), int(src[k]), int(tgt[k])) for k in chosen]

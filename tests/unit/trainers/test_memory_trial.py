@@ -6,9 +6,14 @@ from trainers import memory_trial
 
 
 @pytest.mark.parametrize("num_buckets", [1, 3, 12])
-def test_no_batch_of_the_plan_is_larger_than_those_tried(data_dir, num_buckets):
+@pytest.mark.parametrize("pool_examples", [1, 262_144])
+def test_no_batch_of_the_plan_is_larger_than_those_tried(
+    data_dir, num_buckets, pool_examples
+):
     """FAULTS 53."""
-    asked = config.BatchConfig(tokens_per_batch=400, num_buckets=num_buckets)
+    asked = config.BatchConfig(
+        tokens_per_batch=400, num_buckets=num_buckets, pool_examples=pool_examples
+    )
     source = input_pipeline.open_split(data_dir, "train", asked, seed=1)
     tried = memory_trial.largest_batches(source.plan)
     assert 1 <= len(tried) <= 2
@@ -19,6 +24,6 @@ def test_no_batch_of_the_plan_is_larger_than_those_tried(data_dir, num_buckets):
         return rows * (src + tgt), rows * max(src, tgt) ** 2
 
     most = np.max([sizes(batch) for batch in tried], axis=0)
-    for batch in input_pipeline.batches(source, num_epochs=1):
+    for batch in input_pipeline.batches(source, num_epochs=2):
         assert (np.array(sizes(batch)) <= most).all()
     assert all((batch.tgt_out_ids.numpy() > 2).all() for batch in tried)
