@@ -374,11 +374,12 @@ class Stream:
         for shard in np.concatenate(plan.pools(pool[0])[pool[1]]):
             number = plan.segmentation(shard, pool[0])
             path = self._source.shards[shard][number]
-            if _stat(path) != self._source.stats[shard][number]:
+            same = path.is_file() and _stat(path) == self._source.stats[shard][number]
+            if not same:
                 raise exits.Refusal(
                     exits.BAD_DATA,
-                    f"{path}: was replaced while it was read; start again, in a new "
-                    "--workdir if the data is not the same",
+                    f"{path}: was removed or replaced while it was read; start again, "
+                    "in a new --workdir if the data is not the same",
                 )
 
 
