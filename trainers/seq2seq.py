@@ -42,6 +42,7 @@ def main(asked: config.Seq2SeqConfig) -> None:
         unchanged = {
             "flags": asked.fixed() | {"dtype": dtype},
             "data": mixing.identity(corpora),
+            "vocabulary": [entry.sha256 for entry in entries],
         }
         directory = run_directory.RunDirectory(workdir)
         model = build.make(asked, vocabularies, dtype)

@@ -190,6 +190,10 @@ def test_new_data_is_gone_on_with_only_when_asked_for(data_dir, own_data_dir, tm
     assert refused.returncode == 78
     assert "--new_data" in refused.stderr
     programs.succeed(TRAIN, *more, "--new_data")
+    foreign = _flags(own_data_dir, workdir, "--num_steps=12", "--new_data")
+    another = programs.run(TRAIN, *foreign)
+    assert another.returncode == 78  # its ids would mean other words
+    assert "vocabulary: " in another.stderr
     summary = _summary(workdir)
     assert (summary["step"], summary["epoch"]) == (12, 0)
     assert [entry["step"] for entry in summary["history"]] == [10]
