@@ -1,9 +1,8 @@
 """What happens after a step: log, watch, evaluate, save, stop. None knows another."""
 
-import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -115,9 +114,11 @@ class Log:
 class Watch:
     """Ends a run whose gradients are not finite any more, whatever is logged when."""
 
-    def __init__(self, step: train_step.TrainStep, max_bad_steps: int) -> None:
-        """`max_bad_steps` skipped steps in a row are too many."""
-        self._step, self._most = step, max_bad_steps
+    def __init__(
+        self, step: train_step.TrainStep, max_bad_steps: int, last_step: int
+    ) -> None:
+        """`max_bad_steps` skipped steps in a row are too many, and so are all."""
+        self._step, self._most, self._last_step = step, max_bad_steps, last_step
 
     def __call__(self, step: int) -> None:
         """Looks now and then: reading a number each step would hold up a GPU.
@@ -125,10 +126,10 @@ class Watch:
         Raises:
             exits.Refusal: With `DIVERGED`.
         """
-        if step % self._most:
+        if step % self._most and step != self._last_step:
             return
         in_row = int(self._step.most_skipped_in_row.numpy())
-        if in_row >= self._most:
+        if in_row >= min(self._most, step):
             raise exits.Refusal(
                 exits.DIVERGED,
                 f"up to step {step}, {in_row} steps in a row had a gradient that is "
@@ -169,7 +170,7 @@ class Evaluate:
             try:
                 with self._step.averaged_weights():
                     result = self._validate()
-            except validation.InterruptedError:
+            except validation.StoppedError:
                 self._state.unvalidated = step
                 return
             self._state.unvalidated = None
@@ -195,14 +196,14 @@ class Evaluate:
         state, name = self._state, self._asked.best_metric
         best = state.best["value"] if state.best else None
         if validation.is_better(name, value, best):
-            before = dataclasses.replace(state)
+            before = state.best
             state.best = {"metric": f"valid_{name}", "value": value, "step": step}
             state.num_not_better = state.num_on_plateau = 0
             try:
                 self._keep(step)
             except OSError as error:
                 # The one before is still the best there is; the next has its chance.
-                state.best = before.best
+                state.best = before
                 progress.logger.error("best checkpoint not saved: %s", error)
             return
         state.num_not_better += 1
@@ -328,16 +329,3 @@ def write_events(
             if name != "step" and value is not None:
                 tf.summary.scalar(name, value, step=step)
     events.flush()
-
-
-@contextlib.contextmanager
-def disk_errors_said() -> Iterator[None]:
-    """Turns a full disk under a log into the one line that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        raise exits.Refusal(
-            exits.DISK,
-            f"a log cannot be written ({error}); make room, and the same command goes "
-            "on from the newest checkpoint",
-        ) from None

@@ -21,6 +21,7 @@ BEST = "best"
 VOCABULARY = "vocabulary"
 EVENTS = "events"
 _SAMPLES_HEAD = "== step "
+_VALIDATION = "valid_loss"  # what a line of metrics.jsonl about a validation has
 
 
 def flagfile(workdir: pathlib.Path) -> pathlib.Path:
@@ -58,19 +59,39 @@ class RunDirectory:
 
     def append(self, filename: str, entry: dict[str, Any]) -> None:
         """Adds a line to one of the logs."""
-        with (self.path / filename).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        self._append(filename, json.dumps(entry) + "\n")
 
     def append_samples(self, step: int, text: str) -> None:
         """Adds what the model said at a validation."""
-        with (self.path / SAMPLES).open("a", encoding="utf-8") as file:
-            file.write(f"{_SAMPLES_HEAD}{step}\n\n{text}")
+        self._append(SAMPLES, f"{_SAMPLES_HEAD}{step}\n\n{text}")
 
-    def truncate_logs(self, last_step: int) -> None:
+    def _append(self, filename: str, text: str) -> None:
+        """Adds to a log.
+
+        Raises:
+            exits.Refusal: With `DISK` if it cannot be written.
+        """
+        try:
+            with (self.path / filename).open("a", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            raise exits.Refusal(
+                exits.DISK,
+                f"a log cannot be written ({error}); make room, and the same command "
+                "goes on from the newest checkpoint",
+            ) from None
+
+    def truncate_logs(self, last_step: int, unvalidated: int | None = None) -> None:
         """Drops the log lines after a step, which are about to be written again.
 
-        Half a line, which a kill can leave, goes too.
+        Half a line, which a kill can leave, goes too, and what was said of a validation
+        that is going to be repeated.
         """
+
+        def is_kept(entry: dict[str, Any]) -> bool:
+            repeated = entry["step"] == unvalidated and _VALIDATION in entry
+            return entry["step"] <= last_step and not repeated
+
         for name in (METRICS, TIMING):
             path = self.path / name
             if not path.is_file():
@@ -79,15 +100,20 @@ class RunDirectory:
             kept = [
                 line
                 for line in text.split("\n")[:-1]  # after the last \n: nothing, or half
-                if json.loads(line)["step"] <= last_step
+                if is_kept(json.loads(line))
             ]
             files.write_whole(path, "".join(f"{line}\n" for line in kept))
-        self._truncate_samples(last_step)
+        self._truncate_samples(last_step, unvalidated)
 
-    def _truncate_samples(self, last_step: int) -> None:
+    def _truncate_samples(self, last_step: int, unvalidated: int | None) -> None:
         path = self.path / SAMPLES
         if not path.is_file():
             return
         _, *parts = path.read_text(encoding="utf-8").split(_SAMPLES_HEAD)
-        kept = [part for part in parts if int(part.partition("\n")[0]) <= last_step]
+        steps = [int(part.partition("\n")[0]) for part in parts]
+        kept = [
+            part
+            for part, step in zip(parts, steps, strict=True)
+            if step <= last_step and step != unvalidated
+        ]
         files.write_whole(path, "".join(f"{_SAMPLES_HEAD}{part}" for part in kept))

@@ -106,7 +106,7 @@ def prepare(
     )
     state = run_state.RunState({**facts, "plan": source.plan.digest})
     cursor, secs = _restore(directory, step, state, new_data=asked.run.new_data)
-    directory.truncate_logs(int(step.step.numpy()))
+    directory.truncate_logs(int(step.step.numpy()), unvalidated=state.unvalidated)
     return Run(
         config=asked,
         directory=directory,
@@ -139,8 +139,7 @@ def run(ready: Run) -> None:
         )
     _announce(ready)
     _try_memory(ready)
-    with actions.disk_errors_said():
-        _loop(ready)
+    _loop(ready)
 
 
 def _validation(
@@ -338,7 +337,7 @@ def _loop(ready: Run) -> None:
             log.lengths(_sample_of_lengths(ready.source.plan))
         watching: list[loop.Action] = [
             log,
-            actions.Watch(ready.step, ready.config.optimizer.max_bad_steps),
+            actions.Watch(ready.step, ready.config.optimizer.max_bad_steps, last),
         ]
         if asked.profiled:
             watching.append(actions.Profile(ready.directory, *asked.profiled))

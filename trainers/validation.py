@@ -14,7 +14,7 @@ _SCORES = ("bleu", "chrf", "exact_match", "token_error_rate")
 LOWER_IS_BETTER = ("loss", "token_error_rate")
 
 
-class InterruptedError(Exception):  # noqa: A001 - ours says what was interrupted
+class StoppedError(Exception):
     """A signal came while the run was validated."""
 
 
@@ -71,7 +71,7 @@ class Validation:
         """Returns the metrics of the model as it is.
 
         Raises:
-            InterruptedError: If a signal came.
+            StoppedError: If a signal came.
         """
         batches = input_pipeline.epoch(self._source, self._dataset)
         metrics = self.step(self._unless_stopping(batches))
@@ -102,7 +102,7 @@ class Validation:
 
     def _check(self, _: int) -> None:
         if self._is_stopping():
-            raise InterruptedError
+            raise StoppedError
 
     def _shown(self, hypotheses: list[str]) -> str:
         count = min(self._asked.eval_samples, len(hypotheses))

@@ -140,7 +140,7 @@ class Validated:
     def __call__(self):
         loss = next(self.losses)
         if loss is None:
-            raise validation.InterruptedError
+            raise validation.StoppedError
         metrics = {"loss": loss, "bleu": 100 - loss, "token_accuracy": 0.5}
         return validation.Result(metrics, f"  said {loss}\n\n")
 
@@ -251,12 +251,34 @@ def test_a_best_checkpoint_that_cannot_be_saved_is_not_the_best(tmp_path, caplog
     assert state.best is None
 
 
+def test_a_validation_that_is_repeated_is_logged_once(tmp_path):
+    """FAULTS 50: a signal cut it short, and a kill came after it was made up for."""
+    directory = run_directory.RunDirectory(tmp_path)
+    directory.append("metrics.jsonl", {"step": 10, "loss": 2.0})
+    before = (tmp_path / "metrics.jsonl").read_bytes()
+    _evaluate(tmp_path, run_state.RunState({}), 3.0)(10)
+    directory.truncate_logs(10)
+    assert b"valid_loss" in (tmp_path / "metrics.jsonl").read_bytes()
+    directory.truncate_logs(10, unvalidated=10)
+    assert (tmp_path / "metrics.jsonl").read_bytes() == before
+    assert (tmp_path / "samples.txt").read_text() == ""
+
+
+def test_a_run_whose_steps_were_all_skipped_does_not_end_well():
+    """FAULTS 37: shorter than --max_bad_steps."""
+    step = Step()
+    step.most_skipped_in_row = tf.Variable(7, dtype=tf.int64)
+    actions.Watch(step, 100, last_step=8)(8)
+    with pytest.raises(exits.Refusal, match="7 steps in a row"):
+        actions.Watch(step, 100, last_step=7)(7)
+
+
 @pytest.mark.parametrize(("in_row", "fails"), [(9, False), (10, True)])
 def test_too_many_bad_steps_in_a_row_end_the_run(in_row, fails):
     """FAULTS 37, whatever is logged when."""
     step = Step()
     step.most_skipped_in_row = tf.Variable(in_row, dtype=tf.int64)
-    watch = actions.Watch(step, 10)
+    watch = actions.Watch(step, 10, last_step=1000)
     watch(19)
     if not fails:
         watch(20)
