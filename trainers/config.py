@@ -20,16 +20,6 @@ class RunConfig:
         help_text="Where checkpoints and logs go; the same command goes on from there.",
         may_change=True,
     )
-    model: str = knobs.knob(
-        "transformer",
-        "The model: the Transformer, or a Keras model of your own.",
-        choices=("transformer", "keras"),
-    )
-    keras_model: str | None = knobs.knob(
-        None,
-        "With --model=keras: module:function; called with both vocabulary sizes, it "
-        "returns a Keras model of (src_ids, tgt_in_ids) to logits.",
-    )
     seed: int = knobs.knob(1, "Of initial weights, dropout and the order of examples.")
     num_steps: int = knobs.knob(10_000, "Optimizer updates in all.", may_change=True)
     max_train_secs: float = knobs.knob(
@@ -70,8 +60,6 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError for counts and shares that cannot be."""
-        if (self.model == "keras") != (self.keras_model is not None):
-            raise ValueError("--model=keras and --keras_model come together")
         for name in (
             "num_steps",
             "log_every_steps",
@@ -87,11 +75,6 @@ class RunConfig:
                 f"--max_train_secs must be at least 0, got {self.max_train_secs}"
             )
         self.profiled  # noqa: B018 - refuses what is no range of steps
-        if self.model == "keras" and self.dtype not in ("auto", "float32"):
-            raise ValueError(
-                f"--dtype={self.dtype} is not for --model=keras, whose layers have a "
-                "policy of their own"
-            )
         if self.save_every_secs <= 0:
             raise ValueError(
                 f"--save_every_secs must be positive, got {self.save_every_secs}"
@@ -296,13 +279,18 @@ class Seq2SeqConfig:
 
     run: RunConfig
     validation: ValidationConfig
-    transformer: model_config.TransformerConfig
+    model: model_config.ModelConfig
     batch: pipeline_config.BatchConfig
     optimizer: OptimizerConfig
     schedule: ScheduleConfig
 
     def __post_init__(self) -> None:
         """Raises ValueError for settings that do not go together."""
+        if self.model.model == "keras" and self.run.dtype not in ("auto", "float32"):
+            raise ValueError(
+                f"--dtype={self.run.dtype} is not for --model=keras, whose layers have "
+                "a policy of their own"
+            )
         plateau = self.schedule.schedule == "plateau"
         if plateau and not self.validation.eval_every_steps:
             raise ValueError("--schedule=plateau needs --eval_every_steps above 0")
@@ -321,19 +309,47 @@ class Seq2SeqConfig:
         return values
 
 
-def check_beam(beam_size: int, length_penalty: float) -> None:
-    """Refuses a beam that cannot be.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WeightsConfig:
+    """Which weights."""
 
-    Raises:
-        ValueError: If there would be no prefix, or the penalty is below 0.
-    """
-    if beam_size < 1:
-        raise ValueError(f"--beam_size must be positive, got {beam_size}")
-    if not length_penalty >= 0:
-        raise ValueError(f"--length_penalty must be at least 0, got {length_penalty}")
+    workdir: str = knobs.knob(help_text="A run of trainers.seq2seq.")
+    checkpoints: str = knobs.knob(
+        "best", "Which weights: best (on valid), last, or average:K of the newest K."
+    )
+    raw_weights: bool = knobs.knob(
+        False, "Takes the weights themselves where the run kept a moving average."
+    )
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for checkpoints that cannot be meant."""
+        count_of(self.checkpoints)
 
 
-def check_checkpoints(which: str) -> int:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DecodingConfig:
+    """Decoding."""
+
+    beam_size: int = knobs.knob(
+        1, "Prefixes kept in beam search; 1 is greedy decoding."
+    )
+    length_penalty: float = knobs.knob(
+        1.0,
+        "Of beam search, Wu et al. 2016: 0 compares log-probabilities as they are, "
+        "more favours longer hypotheses.",
+    )
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a beam that cannot be."""
+        if self.beam_size < 1:
+            raise ValueError(f"--beam_size must be positive, got {self.beam_size}")
+        if not self.length_penalty >= 0:
+            raise ValueError(
+                f"--length_penalty must be at least 0, got {self.length_penalty}"
+            )
+
+
+def count_of(which: str) -> int:
     """Returns how many checkpoints `which` names, 0 for the best.
 
     Raises:

@@ -35,23 +35,10 @@ _NUM_BUCKETS = 16
 class EvaluateConfig:
     """What to score."""
 
-    workdir: str = knobs.knob(help_text="A run of trainers.seq2seq.")
+    weights: config.WeightsConfig
+    decoding: config.DecodingConfig
     data_dir: str | None = knobs.knob(None, "Another data directory than the run's.")
     split: str = knobs.knob("valid", "Which examples.", choices=("valid", "test"))
-    checkpoints: str = knobs.knob(
-        "best", "Which weights: best (on valid), last, or average:K of the newest K."
-    )
-    raw_weights: bool = knobs.knob(
-        False, "Takes the weights themselves where the run kept a moving average."
-    )
-    beam_size: int = knobs.knob(
-        1, "Prefixes kept in beam search; 1 is greedy decoding."
-    )
-    length_penalty: float = knobs.knob(
-        1.0,
-        "Of beam search, Wu et al. 2016: 0 compares log-probabilities as they are, "
-        "more favours longer hypotheses.",
-    )
     tokenize: str = knobs.knob("13a", "sacreBLEU's tokenizer.")
     samples: int = knobs.knob(10, "Examples shown with hypothesis and reference.")
     baseline: bool = knobs.knob(
@@ -59,16 +46,14 @@ class EvaluateConfig:
     )
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a checkpoint that cannot be meant."""
-        config.check_checkpoints(self.checkpoints)
-        config.check_beam(self.beam_size, self.length_penalty)
+        """Raises ValueError for a count that cannot be."""
         if self.samples < 0:
             raise ValueError(f"--samples must be at least 0, got {self.samples}")
 
 
 def main(asked: EvaluateConfig) -> None:
     """Scores, prints and writes the result."""
-    workdir = pathlib.Path(asked.workdir)
+    workdir = pathlib.Path(asked.weights.workdir)
     flags = f"--flagfile={run_directory.flagfile(workdir)}"
     run = binding.parse_or_exit(["", flags], config.Seq2SeqConfig, "")
     data_dir = locations.locate(asked.data_dir or run.run.data_dir)
@@ -107,13 +92,7 @@ def _scores(
     from pipeline import input_pipeline, records
     from trainers import baselines, restoring, scores, train_step, translation
 
-    model, which = restoring.load(
-        run,
-        pathlib.Path(asked.workdir),
-        vocabularies,
-        asked.checkpoints,
-        raw=asked.raw_weights,
-    )
+    model, which = restoring.load(run, asked.weights, vocabularies)
     longest = int(facts.split(asked.split).joint_histogram()[:, :2].max()) + 1
     batch = pipeline_config.BatchConfig(
         tokens_per_batch=max(_BATCH_TOKENS, longest), num_buckets=_NUM_BUCKETS
@@ -125,12 +104,7 @@ def _scores(
         texts = records.read_texts([files[0] for files in source.shards])
     sources = [text for text, _ in texts]
     references = [many for _, many in texts]
-    translator = translation.Translator(
-        model,
-        vocabularies,
-        beam_size=asked.beam_size,
-        length_penalty=asked.length_penalty,
-    )
+    translator = translation.Translator(model, vocabularies, asked.decoding)
     with progress.Progress("translating", unit="lines", total=len(sources)) as bar:
         hypotheses = [
             hypothesis.text
@@ -144,8 +118,7 @@ def _scores(
         "split": asked.split,
         "examples": len(sources),
         "checkpoints": which,
-        "beam_size": asked.beam_size,
-        "length_penalty": asked.length_penalty,
+        **dataclasses.asdict(asked.decoding),
         **losses,
         "perplexity": math.exp(losses["loss"]),
         **dataclasses.asdict(found),

@@ -15,20 +15,15 @@ _AVERAGE = "ema/values/"
 
 def load(
     asked: config.Seq2SeqConfig,
-    workdir: pathlib.Path,
+    weights: config.WeightsConfig,
     vocabularies: vocabulary.Vocabularies,
-    which: str,
-    *,
-    raw: bool = False,
 ) -> tuple[tf.Module, str]:
     """Returns the model with the weights of a run.
 
     Args:
         asked: The run's config.
-        workdir: Its working directory.
+        weights: Its working directory, and which of its checkpoints.
         vocabularies: The run's.
-        which: `best`, `last`, or `average:K` for the mean of the K newest checkpoints.
-        raw: Whether to take the weights themselves where the run kept a moving average.
 
     Returns:
         The model, and which checkpoints it is made of, in words.
@@ -37,11 +32,12 @@ def load(
         exits.Refusal: If there is no such checkpoint, or it is of another model.
     """
     model = build.make(asked, vocabularies)
-    prefixes, tensors = _read(run_directory.RunDirectory(workdir), which)
-    weights = _under(_MODEL, tensors)
-    averaged = {} if raw else _under(_AVERAGE, tensors)
-    weights |= averaged
-    checkpoints.restore(weights, naming.variables(model), str(prefixes[-1]))
+    which = weights.checkpoints
+    directory = run_directory.RunDirectory(pathlib.Path(weights.workdir))
+    prefixes, tensors = _read(directory, which)
+    averaged = {} if weights.raw_weights else _under(_AVERAGE, tensors)
+    restored = _under(_MODEL, tensors) | averaged
+    checkpoints.restore(restored, naming.variables(model), str(prefixes[-1]))
     names = [prefix.name for prefix in prefixes]
     told = names[0] if len(names) == 1 else f"mean of {names[0]} to {names[-1]}"
     kind = ", moving average" if averaged else ""
@@ -76,7 +72,7 @@ def _under(prefix: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]
 
 
 def _prefixes(directory: run_directory.RunDirectory, which: str) -> list[pathlib.Path]:
-    count = config.check_checkpoints(which)
+    count = config.count_of(which)
     folder = directory.checkpoints if count else directory.best
     found = checkpoints.steps(folder)
     if not found or len(found) < count:

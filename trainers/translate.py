@@ -27,52 +27,27 @@ _CHUNK_LINES = 4096  # sorted by length together
 class TranslateConfig:
     """How to translate."""
 
-    workdir: str = knobs.knob(help_text="A run of trainers.seq2seq.")
-    checkpoints: str = knobs.knob(
-        "best", "Which weights: best (on valid), last, or average:K of the newest K."
-    )
-    raw_weights: bool = knobs.knob(
-        False, "Takes the weights themselves where the run kept a moving average."
-    )
-    beam_size: int = knobs.knob(
-        1, "Prefixes kept in beam search; 1 is greedy decoding."
-    )
-    length_penalty: float = knobs.knob(
-        1.0,
-        "Of beam search, Wu et al. 2016: 0 compares log-probabilities as they are, "
-        "more favours longer hypotheses.",
-    )
+    weights: config.WeightsConfig
+    decoding: config.DecodingConfig
     with_scores: bool = knobs.knob(
         False,
         "Puts the log-probability in nats and a tab before each line, and 'cut' and a "
         "tab where the model did not end by itself.",
     )
 
-    def __post_init__(self) -> None:
-        """Raises ValueError for a checkpoint that cannot be meant."""
-        config.check_checkpoints(self.checkpoints)
-        config.check_beam(self.beam_size, self.length_penalty)
-
 
 def main(asked: TranslateConfig) -> None:
     """Translates until stdin ends."""
-    workdir = pathlib.Path(asked.workdir)
+    workdir = pathlib.Path(asked.weights.workdir)
     flags = f"--flagfile={run_directory.flagfile(workdir)}"
     run = binding.parse_or_exit(["", flags], config.Seq2SeqConfig, "")
     vocabularies = vocabulary.load_copy(workdir / run_directory.VOCABULARY)
     runtime.start()
     from trainers import restoring, translation
 
-    model, which = restoring.load(
-        run, workdir, vocabularies, asked.checkpoints, raw=asked.raw_weights
-    )
+    model, which = restoring.load(run, asked.weights, vocabularies)
     progress.logger.info("translating with %s", which)
-    translator = translation.Translator(
-        model,
-        vocabularies,
-        beam_size=asked.beam_size,
-        length_penalty=asked.length_penalty,
-    )
+    translator = translation.Translator(model, vocabularies, asked.decoding)
     lines = _lines()
     while chunk := list(itertools.islice(lines, _chunk_size())):
         for hypothesis in translator.translate(chunk):

@@ -7,9 +7,11 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline import progress, vocabulary
-from trainers.decoding import beam, greedy
+from trainers import config
+from trainers.decoding import beam, decoder, greedy
 
 MAX_SOURCE_TOKENS = 1024  # longer sources are cut; attention needs memory for S * S
+GREEDY = config.DecodingConfig()
 _TOKENS_PER_BATCH = 8192
 _ROWS_PER_BATCH = 512
 
@@ -34,21 +36,21 @@ class Translator:
 
     def __init__(
         self,
-        model: greedy.Decodable,
+        model: decoder.Decodable,
         vocabularies: vocabulary.Vocabularies,
-        *,
-        beam_size: int = 1,
-        length_penalty: float = 1.0,
+        asked: config.DecodingConfig = GREEDY,
     ) -> None:
         """Wraps a model; with a `beam_size` of 1 it is decoded greedily."""
-        self._decoder: greedy.GreedyDecoder | beam.BeamDecoder
-        if beam_size == 1:
+        self._decoder: decoder.Decoder
+        if asked.beam_size == 1:
             self._decoder = greedy.GreedyDecoder(model)
         else:
             self._decoder = beam.BeamDecoder(
-                model, beam_size=beam_size, length_penalty=length_penalty
+                model,
+                beam_size=asked.beam_size,
+                length_penalty=asked.length_penalty,
             )
-        self._beam_size = beam_size
+        self._beam_size = asked.beam_size
         self._vocabularies = vocabularies
 
     @property

@@ -37,8 +37,12 @@ from trainers.models import transformer  # noqa: E402
 
 _TOKENS = 4096
 _SIZE = 8000
-_SIZES = model_config.TransformerConfig(d_model=256, d_ff=1024, num_layers=3)
-_TINY = model_config.TransformerConfig(d_model=128, d_ff=256, num_layers=4)
+_SIZES = model_config.ModelConfig(d_model=256, num_layers=3)
+_TINY = model_config.ModelConfig(
+    d_model=128,
+    num_layers=4,
+    transformer=model_config.TransformerConfig(d_ff=256),
+)
 
 
 def main() -> None:
@@ -95,7 +99,7 @@ def _dump(batches: Sequence[batching.Batch], path: pathlib.Path) -> None:
 Epoch = Callable[[Sequence[batching.Batch]], None]
 
 
-def _ours(sizes: model_config.TransformerConfig, size: int, dtype: str) -> Epoch:
+def _ours(sizes: model_config.ModelConfig, size: int, dtype: str) -> Epoch:
     model = transformer.Transformer(
         sizes,
         src_vocab_size=size,
@@ -120,7 +124,7 @@ def _ours(sizes: model_config.TransformerConfig, size: int, dtype: str) -> Epoch
     return epoch
 
 
-def _keras(sizes: model_config.TransformerConfig, size: int) -> Epoch:
+def _keras(sizes: model_config.ModelConfig, size: int) -> Epoch:
     model = _keras_model(sizes, size)
     model.compile(
         keras.optimizers.Adam(1e-4),
@@ -153,7 +157,7 @@ class _Positions(keras.layers.Layer):
         return values * width**0.5 + positions
 
 
-def _keras_model(sizes: model_config.TransformerConfig, size: int) -> keras.Model:
+def _keras_model(sizes: model_config.ModelConfig, size: int) -> keras.Model:
     """Returns the same Transformer of Keras layers, as its guides write it."""
     width, rate = sizes.d_model, sizes.dropout_rate
     src, tgt = (keras.Input([None], dtype="int32") for _ in range(2))
@@ -161,7 +165,7 @@ def _keras_model(sizes: model_config.TransformerConfig, size: int) -> keras.Mode
 
     def attend(query, memory, mask=None, causal=False):
         layer = keras.layers.MultiHeadAttention(
-            sizes.num_heads, width // sizes.num_heads
+            sizes.transformer.num_heads, width // sizes.transformer.num_heads
         )
         return layer(query, memory, attention_mask=mask, use_causal_mask=causal)
 
@@ -170,7 +174,7 @@ def _keras_model(sizes: model_config.TransformerConfig, size: int) -> keras.Mode
         return stream + keras.layers.Dropout(rate)(out)
 
     def feed_forward(values):
-        inner = keras.layers.Dense(sizes.d_ff, activation="relu")(values)
+        inner = keras.layers.Dense(sizes.transformer.d_ff, activation="relu")(values)
         return keras.layers.Dense(width)(inner)
 
     mask = keras.ops.not_equal(src, 0)[:, None, :]

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from pipeline import vocabulary
-from trainers.decoding import greedy
+from trainers.decoding import decoder
 
 _DEAD = -1e9  # the score of a place that nothing has taken
 
@@ -44,11 +44,11 @@ class _Search(NamedTuple):
     state: Any
 
 
-class BeamDecoder:
-    """Decodes batches with a model; traced once."""
+class BeamDecoder(decoder.Decoder):
+    """Keeps the best prefixes at every position."""
 
     def __init__(
-        self, model: greedy.Decodable, *, beam_size: int, length_penalty: float
+        self, model: decoder.Decodable, *, beam_size: int, length_penalty: float
     ) -> None:
         """Wraps a model; nothing is traced yet.
 
@@ -57,31 +57,21 @@ class BeamDecoder:
             beam_size: K, prefixes kept.
             length_penalty: 0 for none; above 0 favours longer hypotheses.
         """
-        self._model = model
+        super().__init__(model)
         self._size = beam_size
         self._penalty = length_penalty
-        self._traced = tf.function(
-            self._decode,
-            input_signature=[tf.TensorSpec([None, None], tf.int32, "src_ids")],
-            autograph=False,
-        )
 
-    @property
-    def num_traces(self) -> int:
-        """How often the decoder was traced in this process."""
-        return self._traced.experimental_get_tracing_count()
-
-    def __call__(self, src_ids: tf.Tensor) -> greedy.Hypotheses:
+    def __call__(self, src_ids: tf.Tensor) -> decoder.Hypotheses:
         """Returns the best hypotheses for sources with EOS, int32 [B, S]."""
         ids, log_probs, whole = self._traced(src_ids)
-        return greedy.Hypotheses(
+        return decoder.Hypotheses(
             ids[:, 0].numpy(), log_probs[:, 0].numpy(), whole[:, 0].numpy()
         )
 
     def _decode(self, src_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Returns ids [B, K, T], log-probabilities and flags [B, K], the best first."""
         num_rows = tf.shape(src_ids)[0]
-        limits = greedy.limits(src_ids)  # [B]
+        limits = decoder.limits(src_ids)  # [B]
         size = self._size
         first = tf.concat([[0.0], tf.fill([size - 1], _DEAD)], axis=0)
         state = self._model.start(src_ids)
@@ -108,7 +98,7 @@ class BeamDecoder:
                     ended=tf.TensorShape([None, size]),
                     ended_log_probs=tf.TensorShape([None, size]),
                     whole=tf.TensorShape([None, size]),
-                    state=tf.nest.map_structure(greedy.any_size, state),
+                    state=tf.nest.map_structure(decoder.any_size, state),
                 ),
             )
         )

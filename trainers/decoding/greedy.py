@@ -1,78 +1,25 @@
-"""Greedy decoding: at every position the subword that scores highest.
+"""Greedy decoding: at every position the subword that scores highest."""
 
-One traced function for all batches: sources of any number and length, state that grows
-by one position a turn, a limit for each row of its own, so that the batch a sentence is
-in does not change its hypothesis.
-"""
+from typing import Any
 
-from typing import Any, NamedTuple, Protocol
-
-import numpy as np
 import tensorflow as tf
 
 from pipeline import vocabulary
-
-# A row ends without EOS after this many tokens: ratio * source tokens + offset.
-MAX_LENGTH_RATIO = 2
-MAX_LENGTH_OFFSET = 50
+from trainers.decoding import decoder
 
 
-class Decodable(Protocol):
-    """What a model must do to be decoded."""
+class GreedyDecoder(decoder.Decoder):
+    """Takes the best subword at every position."""
 
-    def start(self, src_ids: tf.Tensor) -> Any:
-        """Returns a nest of tensors, [B, ...] each: the state before position 0."""
-
-    def next_logits(self, tgt_ids: tf.Tensor, state: Any) -> tuple[tf.Tensor, Any]:
-        """Returns scores of what follows, [B, V], and the next state."""
-
-    def reorder(self, state: Any, rows: tf.Tensor) -> Any:
-        """Returns the state with row `rows[i]` in the place of row i, int32 [B].
-
-        Both are of one source, so what the source alone determines may stay.
-        """
-
-
-class Hypotheses(NamedTuple):
-    """What was decoded for a batch.
-
-    Attributes:
-        ids: Subwords, EOS included, then PAD: int32 [B, T].
-        log_probs: Log-probability of each row, EOS included: float32 [B].
-        finished: Whether the row ended with EOS: bool [B].
-    """
-
-    ids: np.ndarray
-    log_probs: np.ndarray
-    finished: np.ndarray
-
-
-class GreedyDecoder:
-    """Decodes batches with a model; traced once."""
-
-    def __init__(self, model: Decodable) -> None:
-        """Wraps a model; nothing is traced yet."""
-        self._model = model
-        self._traced = tf.function(
-            self._decode,
-            input_signature=[tf.TensorSpec([None, None], tf.int32, "src_ids")],
-            autograph=False,
-        )
-
-    @property
-    def num_traces(self) -> int:
-        """How often the decoder was traced in this process."""
-        return self._traced.experimental_get_tracing_count()
-
-    def __call__(self, src_ids: tf.Tensor) -> Hypotheses:
+    def __call__(self, src_ids: tf.Tensor) -> decoder.Hypotheses:
         """Returns the hypotheses for sources with EOS, int32 [B, S]."""
         ids, log_probs, finished = self._traced(src_ids)
-        return Hypotheses(ids.numpy().T, log_probs.numpy(), finished.numpy())
+        return decoder.Hypotheses(ids.numpy().T, log_probs.numpy(), finished.numpy())
 
     def _decode(self, src_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Returns ids, a row a position: int32 [T, B]; scores and flags, [B] each."""
         num_rows = tf.shape(src_ids)[0]
-        row_limits = limits(src_ids)
+        row_limits = decoder.limits(src_ids)
 
         def unfinished(
             position: tf.Tensor, last_ids: tf.Tensor, done: tf.Tensor, *rest: Any
@@ -119,18 +66,7 @@ class GreedyDecoder:
                 tf.TensorShape([]),
                 *[tf.TensorShape([None])] * 4,
                 tf.TensorShape(None),
-                tf.nest.map_structure(any_size, state),
+                tf.nest.map_structure(decoder.any_size, state),
             ),
         )
         return ids.stack(), scores, ended
-
-
-def limits(src_ids: tf.Tensor) -> tf.Tensor:
-    """Returns how many tokens a hypothesis may have, int32 [B], for int32 [B, S]."""
-    src_lengths = tf.math.count_nonzero(src_ids, axis=1, dtype=tf.int32)
-    return MAX_LENGTH_RATIO * src_lengths + MAX_LENGTH_OFFSET
-
-
-def any_size(tensor: tf.Tensor) -> tf.TensorShape:
-    """Returns a shape that says the number of axes alone."""
-    return tf.TensorShape([None] * tensor.shape.rank)

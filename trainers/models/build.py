@@ -23,13 +23,13 @@ def make(
     Raises:
         exits.Refusal: If the model cannot be made.
     """
-    if asked.run.keras_model is not None:
+    if asked.model.keras_model is not None:
         # Keras takes a second to import, and only such runs need it.
         from trainers.models import keras_adapter
 
-        return keras_adapter.load(asked.run.keras_model, vocabularies, asked.run.seed)
+        return keras_adapter.load(asked.model.keras_model, vocabularies, asked.run.seed)
     return transformer.Transformer(
-        asked.transformer,
+        asked.model,
         src_vocab_size=vocabularies.src.size,
         tgt_vocab_size=vocabularies.tgt.size,
         shared=vocabularies.shared,

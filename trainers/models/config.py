@@ -9,13 +9,8 @@ from pipeline import knobs
 class TransformerConfig:
     """Transformer."""
 
-    d_model: int = knobs.knob(256, "Width of the residual stream, in units.")
     d_ff: int = knobs.knob(1024, "Width of the feed-forward layers, in units.")
     num_heads: int = knobs.knob(4, "Attention heads; they share d_model.")
-    num_layers: int = knobs.knob(3, "Layers of the encoder, and of the decoder.")
-    dropout_rate: float = knobs.knob(
-        0.1, "Share of embeddings and layer outputs dropped, in steps of 1/256."
-    )
     norm: str = knobs.knob(
         "pre",
         "Normalises the input of each sublayer (pre) or the sum after it (post, as in "
@@ -24,16 +19,51 @@ class TransformerConfig:
     )
 
     def __post_init__(self) -> None:
-        """Raises ValueError for sizes that do not fit together."""
-        for name in ("d_model", "d_ff", "num_heads", "num_layers"):
+        """Raises ValueError for sizes that cannot be."""
+        for name in ("d_ff", "num_heads"):
             if getattr(self, name) < 1:
                 raise ValueError(
                     f"--{name} must be positive, got {getattr(self, name)}"
                 )
-        if self.d_model % self.num_heads or self.d_model % 8:
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Model."""
+
+    model: str = knobs.knob(
+        "transformer",
+        "The model: the Transformer, or a Keras model of your own.",
+        choices=("transformer", "keras"),
+    )
+    keras_model: str | None = knobs.knob(
+        None,
+        "With --model=keras: module:function; called with both vocabulary sizes, it "
+        "returns a Keras model of (src_ids, tgt_in_ids) to logits.",
+    )
+    d_model: int = knobs.knob(256, "Width of the model, in units.")
+    num_layers: int = knobs.knob(3, "Layers of the encoder, and of the decoder.")
+    dropout_rate: float = knobs.knob(
+        0.1, "Share of embeddings and layer outputs dropped, in steps of 1/256."
+    )
+    transformer: TransformerConfig = dataclasses.field(
+        default_factory=TransformerConfig
+    )
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for sizes that do not fit together."""
+        if (self.model == "keras") != (self.keras_model is not None):
+            raise ValueError("--model=keras and --keras_model come together")
+        for name in ("d_model", "num_layers"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"--{name} must be positive, got {getattr(self, name)}"
+                )
+        heads = self.transformer.num_heads if self.model == "transformer" else 1
+        if self.d_model % heads or self.d_model % 8:
             raise ValueError(
                 f"--d_model={self.d_model} must be a multiple of 8 and of "
-                f"--num_heads={self.num_heads}"
+                f"--num_heads={heads}"
             )
         if not 0 <= self.dropout_rate <= 0.99:
             raise ValueError(

@@ -33,12 +33,12 @@ class FeedForward(tf.Module):
     """max(0, x W1 + b1) W2 + b2, section 3.3."""
 
     def __init__(
-        self, config: model_config.TransformerConfig, *, rng: np.random.Generator
+        self, config: model_config.ModelConfig, *, rng: np.random.Generator
     ) -> None:
         """Makes the two layers."""
         super().__init__()
-        self.inner = layers.Dense(config.d_model, config.d_ff, rng=rng)
-        self.outer = layers.Dense(config.d_ff, config.d_model, rng=rng)
+        self.inner = layers.Dense(config.d_model, config.transformer.d_ff, rng=rng)
+        self.outer = layers.Dense(config.transformer.d_ff, config.d_model, rng=rng)
 
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns float [N, D] for float [N, D]."""
@@ -48,11 +48,11 @@ class FeedForward(tf.Module):
 class Residual(tf.Module):
     """Normalisation, dropout and the sum around a sublayer."""
 
-    def __init__(self, config: model_config.TransformerConfig) -> None:
+    def __init__(self, config: model_config.ModelConfig) -> None:
         """Makes the normalisation."""
         super().__init__()
         self.norm = layers.LayerNorm(config.d_model)
-        self._pre = config.norm == "pre"
+        self._pre = config.transformer.norm == "pre"
         self._rate = config.dropout_rate
 
     def before(self, stream: tf.Tensor) -> tf.Tensor:
@@ -71,11 +71,13 @@ class EncoderLayer(tf.Module):
     """Self-attention and feed-forward."""
 
     def __init__(
-        self, config: model_config.TransformerConfig, *, rng: np.random.Generator
+        self, config: model_config.ModelConfig, *, rng: np.random.Generator
     ) -> None:
         """Makes the sublayers."""
         super().__init__()
-        self.attention = attention.Attention(config.d_model, config.num_heads, rng=rng)
+        self.attention = attention.Attention(
+            config.d_model, config.transformer.num_heads, rng=rng
+        )
         self.attention_residual = Residual(config)
         self.feed_forward = FeedForward(config, rng=rng)
         self.feed_forward_residual = Residual(config)
@@ -101,11 +103,11 @@ class DecoderLayer(tf.Module):
     """Masked self-attention, attention to the source, feed-forward."""
 
     def __init__(
-        self, config: model_config.TransformerConfig, *, rng: np.random.Generator
+        self, config: model_config.ModelConfig, *, rng: np.random.Generator
     ) -> None:
         """Makes the sublayers."""
         super().__init__()
-        heads = config.num_heads
+        heads = config.transformer.num_heads
         self.attention = attention.Attention(config.d_model, heads, rng=rng)
         self.attention_residual = Residual(config)
         self.source_attention = attention.Attention(config.d_model, heads, rng=rng)
@@ -169,7 +171,7 @@ class Transformer(tf.Module):
 
     def __init__(
         self,
-        config: model_config.TransformerConfig,
+        config: model_config.ModelConfig,
         *,
         src_vocab_size: int,
         tgt_vocab_size: int,
@@ -191,6 +193,7 @@ class Transformer(tf.Module):
         super().__init__()
         self._config = config
         self._dtype = tf.as_dtype(dtype)
+        self._pre = config.transformer.norm == "pre"
         self.tgt_embedding = layers.Embedding(tgt_vocab_size, config.d_model, rng=rng)
         self.src_embedding = self.tgt_embedding
         if not shared:
@@ -200,7 +203,7 @@ class Transformer(tf.Module):
         count = range(config.num_layers)
         self.encoder = [EncoderLayer(config, rng=rng) for _ in count]
         self.decoder = [DecoderLayer(config, rng=rng) for _ in count]
-        if config.norm == "pre":
+        if self._pre:
             self.encoder_norm = layers.LayerNorm(config.d_model)
             self.decoder_norm = layers.LayerNorm(config.d_model)
 
@@ -223,8 +226,9 @@ class Transformer(tf.Module):
         """Returns the state before the first target position, for int32 [B, S]."""
         num_rows = tf.shape(src_ids)[0]
         encoded, mask = self._encode(src_ids, noise.NONE)
-        size = self._config.d_model // self._config.num_heads
-        nothing = tf.zeros([num_rows, self._config.num_heads, 0, size], self._dtype)
+        heads = self._config.transformer.num_heads
+        size = self._config.d_model // heads
+        nothing = tf.zeros([num_rows, heads, 0, size], self._dtype)
         return DecoderState(
             prefix=tuple(attention.KeysValues(nothing, nothing) for _ in self.decoder),
             memory=tuple(
@@ -248,7 +252,7 @@ class Transformer(tf.Module):
         ):
             stream, new = layer.next(stream, old, memory, state.mask)
             prefix.append(new)
-        if self._config.norm == "pre":
+        if self._pre:
             stream = self.decoder_norm(stream)
         return self.tgt_embedding.logits(stream), state._replace(prefix=tuple(prefix))
 
@@ -271,7 +275,7 @@ class Transformer(tf.Module):
         for index, layer in enumerate(self.decoder):
             memory = layer.source_attention.memory(encoded, num_rows)
             stream = layer(stream, memory, causal, mask, draw, f"decoder/{index}")
-        return self.decoder_norm(stream) if self._config.norm == "pre" else stream
+        return self.decoder_norm(stream) if self._pre else stream
 
     def _encode(
         self, src_ids: tf.Tensor, draw: noise.Noise
@@ -282,7 +286,7 @@ class Transformer(tf.Module):
         stream = self._embed(self.src_embedding, src_ids, draw, "src_embedding")
         for index, layer in enumerate(self.encoder):
             stream = layer(stream, num_rows, mask, draw, f"encoder/{index}")
-        if self._config.norm == "pre":
+        if self._pre:
             stream = self.encoder_norm(stream)
         return stream, mask
 

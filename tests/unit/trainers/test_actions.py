@@ -161,7 +161,7 @@ def _evaluate(tmp_path, state, *losses, schedule=None, **changes):
     asked = config.Seq2SeqConfig(
         run=config.RunConfig(data_dir="d", workdir=str(tmp_path), num_steps=1000),
         validation=config.ValidationConfig(**settings),
-        transformer=model_config.TransformerConfig(),
+        model=model_config.ModelConfig(),
         batch=pipeline_config.BatchConfig(),
         optimizer=config.OptimizerConfig(),
         schedule=schedule or config.ScheduleConfig(),

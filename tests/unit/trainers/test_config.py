@@ -1,19 +1,21 @@
 import pytest
 
+from pipeline import config as pipeline_config
 from trainers import config
+from trainers.models import config as model_config
 
 
 @pytest.mark.parametrize(
     ("which", "count"), [("best", 0), ("last", 1), ("average:1", 1), ("average:12", 12)]
 )
 def test_checkpoints_are_named_by_words(which, count):
-    assert config.check_checkpoints(which) == count
+    assert config.count_of(which) == count
 
 
 @pytest.mark.parametrize("which", ["", "first", "average", "average:0", "average:x"])
 def test_other_words_for_checkpoints_are_refused(which):
     with pytest.raises(ValueError, match="want best, last or average:K"):
-        config.check_checkpoints(which)
+        config.count_of(which)
 
 
 @pytest.mark.parametrize(
@@ -24,7 +26,6 @@ def test_other_words_for_checkpoints_are_refused(which):
         {"save_every_secs": 0.0},
         {"profile_steps": "30-20"},
         {"profile_steps": "x"},
-        {"dtype": "float16", "model": "keras", "keras_model": "a:b"},
         {"seed": -1},
     ],
 )
@@ -50,3 +51,15 @@ def test_a_schedule_that_cannot_be_is_refused(given):
 def test_a_validation_that_cannot_be_is_refused(given):
     with pytest.raises(ValueError, match=f"--{next(iter(given))}"):
         config.ValidationConfig(**given)
+
+
+def test_a_keras_model_has_a_policy_of_its_own():
+    with pytest.raises(ValueError, match="--dtype=float16"):
+        config.Seq2SeqConfig(
+            run=config.RunConfig(data_dir="d", workdir="w", dtype="float16"),
+            validation=config.ValidationConfig(),
+            model=model_config.ModelConfig(model="keras", keras_model="a:b"),
+            batch=pipeline_config.BatchConfig(),
+            optimizer=config.OptimizerConfig(),
+            schedule=config.ScheduleConfig(),
+        )

@@ -4,9 +4,9 @@ import tensorflow as tf
 
 from pipeline import batching, config, input_pipeline
 from pipeline import plan as plan_lib
+from tests import small_models
 from trainers import config as trainers_config
 from trainers import naming, train_step
-from trainers.models import config as model_config
 from trainers.models import transformer
 
 SIZE = 100
@@ -14,9 +14,7 @@ SIZE = 100
 
 def _model(dropout_rate=0.1, dtype="float32"):
     return transformer.Transformer(
-        model_config.TransformerConfig(
-            d_model=16, d_ff=24, num_heads=2, num_layers=1, dropout_rate=dropout_rate
-        ),
+        small_models.transformer_config(num_layers=1, dropout_rate=dropout_rate),
         src_vocab_size=SIZE,
         tgt_vocab_size=SIZE,
         shared=True,

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from pipeline import vocabulary
-from trainers.decoding import beam, greedy
-from trainers.models import config as model_config
+from tests import small_models
+from trainers.decoding import beam, decoder, greedy
 from trainers.models import transformer
 
 SIZE = 6
@@ -110,7 +110,7 @@ def test_a_wider_beam_finds_better_hypotheses():
 
 def _transformer():
     return transformer.Transformer(
-        model_config.TransformerConfig(d_model=16, d_ff=24, num_heads=2, num_layers=1),
+        small_models.transformer_config(num_layers=1),
         src_vocab_size=30,
         tgt_vocab_size=30,
         shared=True,
@@ -147,5 +147,5 @@ def test_what_does_not_end_is_cut_at_the_limit_and_flagged():
     """FAULTS 59."""
     found = _decode(Endless(), [4], beam_size=3, length_penalty=1.0)
     assert found.finished.tolist() == [False]
-    assert found.ids.shape[1] == greedy.MAX_LENGTH_OFFSET + 2 * 2
+    assert found.ids.shape[1] == decoder.MAX_LENGTH_OFFSET + 2 * 2
     assert np.isfinite(found.log_probs).all()

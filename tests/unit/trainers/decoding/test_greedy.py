@@ -3,8 +3,8 @@ import pytest
 import tensorflow as tf
 
 from pipeline import vocabulary
-from trainers.decoding import greedy
-from trainers.models import config as model_config
+from tests import small_models
+from trainers.decoding import decoder, greedy
 from trainers.models import transformer
 
 SIZE = 12
@@ -43,7 +43,7 @@ def test_the_score_is_the_log_probability_of_the_row():
 def test_a_row_without_eos_is_cut_at_its_own_limit_and_flagged():
     """FAULTS 59."""
     found, _ = _decode([[5, 5, 5, 5], [6, 6, 0, 0]])
-    limits = [greedy.MAX_LENGTH_OFFSET + 2 * 4, greedy.MAX_LENGTH_OFFSET + 2 * 2]
+    limits = [decoder.MAX_LENGTH_OFFSET + 2 * 4, decoder.MAX_LENGTH_OFFSET + 2 * 2]
     assert found.finished.tolist() == [False, False]
     said = (found.ids != vocabulary.PAD_ID).sum(axis=1)
     # The second says PAD, its source's, after two tokens; its limit holds all the same.
@@ -53,7 +53,7 @@ def test_a_row_without_eos_is_cut_at_its_own_limit_and_flagged():
 
 def _transformer():
     return transformer.Transformer(
-        model_config.TransformerConfig(d_model=16, d_ff=24, num_heads=2, num_layers=2),
+        small_models.transformer_config(num_layers=2),
         src_vocab_size=SIZE,
         tgt_vocab_size=SIZE,
         shared=False,

@@ -3,23 +3,16 @@ import pytest
 import tensorflow as tf
 
 from pipeline import batching
+from tests import small_models
 from trainers import naming, noise
 from trainers.models import attention, transformer
-from trainers.models import config as model_config
 
 SIZE = 20
 
 
 def _model(norm="pre", shared=True, **changes):
-    settings = {
-        "d_model": 16,
-        "d_ff": 24,
-        "num_heads": 2,
-        "num_layers": 2,
-        "norm": norm,
-    }
     return transformer.Transformer(
-        model_config.TransformerConfig(**(settings | changes)),
+        small_models.transformer_config(norm=norm, **changes),
         src_vocab_size=SIZE,
         tgt_vocab_size=SIZE,
         shared=shared,
@@ -150,7 +143,7 @@ def test_dropout_is_drawn_anew_each_step_and_the_same_for_the_same():
 )
 def test_sizes_that_do_not_fit_are_refused(given, message):
     with pytest.raises(ValueError, match=message):
-        model_config.TransformerConfig(**given)
+        small_models.transformer_config(**given)
 
 
 def test_masks_hide_padding_and_the_future():
