@@ -41,26 +41,34 @@ class Noise:
         Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html.
 
         Args:
-            values: float [N, D], D a multiple of 8.
+            values: float [N, D]; fastest where D is a multiple of 8.
             rate: Share to drop, in [0, 1).
             place: Where in the model; another place, another noise.
         """
         dropped = round(rate * _BYTE_VALUES)
         if self._step is None or not dropped:
             return values
-        rows, columns = tf.shape(values)[0], values.shape[1]
+        draws = self._bytes(values, place)
+        scale = tf.constant(_BYTE_VALUES / (_BYTE_VALUES - dropped), values.dtype)
+        return values * (tf.cast(draws >= dropped, values.dtype) * scale)
+
+    def _bytes(self, values: tf.Tensor, place: str) -> tf.Tensor:
+        """Returns a random byte for each value, uint8 [N, D]."""
+        rows, columns = tf.unstack(tf.shape(values))
+        whole = values.shape[1] is not None and values.shape[1] % 8 == 0
         key = (self._seed << 32) ^ zlib.crc32(place.encode())
         bits = tf.random.stateless_uniform(
-            [rows, columns // 8],
+            [rows, values.shape[1] // 8] if whole else [rows * columns // 8 + 1],
             seed=tf.stack([tf.constant(key, tf.int64), self._when()]),
             minval=None,
             maxval=None,
             dtype=tf.int64,
             alg="philox",
         )
-        draws = tf.reshape(tf.bitcast(bits, tf.uint8), [rows, columns])
-        scale = tf.constant(_BYTE_VALUES / (_BYTE_VALUES - dropped), values.dtype)
-        return values * (tf.cast(draws >= dropped, values.dtype) * scale)
+        draws = tf.bitcast(bits, tf.uint8)
+        if not whole:
+            draws = tf.reshape(draws, [-1])[: rows * columns]
+        return tf.reshape(draws, [rows, columns])
 
     def _when(self) -> tf.Tensor:
         """Returns step and part as one number, int64 []."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from trainers import precision
+from trainers import noise, precision
 from trainers.models import layers
 
 MASKED = -1e9  # a score that becomes the weight 0 and, unlike -inf, never NaN
@@ -28,18 +28,40 @@ class Attention(tf.Module):
     """Attention of some positions to others, or to themselves."""
 
     def __init__(
-        self, d_model: int, num_heads: int, *, rng: np.random.Generator
+        self,
+        d_model: int,
+        num_heads: int,
+        *,
+        rng: np.random.Generator,
+        rotary: bool = False,
+        dropout_rate: float = 0.0,
     ) -> None:
-        """Makes the four projections, [D, D] each."""
+        """Makes the four projections, [D, D] each.
+
+        Args:
+            d_model: D.
+            num_heads: H.
+            rng: Draws the initial weights.
+            rotary: Whether queries and keys are turned by their position, for attention
+                to oneself.
+            dropout_rate: Share of the weights dropped.
+        """
         super().__init__()
         self._num_heads = num_heads
+        self._rotary = rotary
+        self._rate = dropout_rate
         self.query = layers.Dense(d_model, d_model, rng=rng)
         self.key = layers.Dense(d_model, d_model, rng=rng)
         self.value = layers.Dense(d_model, d_model, rng=rng)
         self.output = layers.Dense(d_model, d_model, rng=rng)
 
     def to_self(
-        self, inputs: tf.Tensor, num_rows: tf.Tensor, mask: tf.Tensor
+        self,
+        inputs: tf.Tensor,
+        num_rows: tf.Tensor,
+        mask: tf.Tensor,
+        draw: noise.Noise = noise.NONE,
+        place: str = "",
     ) -> tf.Tensor:
         """Returns what every position takes from the positions of its row.
 
@@ -47,18 +69,29 @@ class Attention(tf.Module):
             inputs: float [B * T, D].
             num_rows: B, int32 [].
             mask: Added to the scores, float broadcastable to [B, H, T, T].
+            draw: Of dropout.
+            place: Of that noise.
 
         Returns:
             float [B * T, D].
         """
         query, key, value = _project(inputs, (self.query, self.key, self.value))
         memory = KeysValues(
-            keys=self._split(key, num_rows), values=self._split(value, num_rows)
+            keys=self._turned(self._split(key, num_rows)),
+            values=self._split(value, num_rows),
         )
-        return self._attend(self._split(query, num_rows), memory, mask)
+        query = self._turned(self._split(query, num_rows))
+        return self._attend(query, memory, mask, draw, place)
 
     def to_memory(
-        self, inputs: tf.Tensor, memory: KeysValues, mask: tf.Tensor
+        self,
+        inputs: tf.Tensor,
+        memory: KeysValues,
+        mask: tf.Tensor,
+        draw: noise.Noise = noise.NONE,
+        place: str = "",
+        *,
+        first: tf.Tensor | int = 0,
     ) -> tf.Tensor:
         """Returns what every position takes from the memory of its row.
 
@@ -66,17 +99,27 @@ class Attention(tf.Module):
             inputs: float [B * T, D].
             memory: Keys and values of B rows.
             mask: Added to the scores, float broadcastable to [B, H, T, S].
+            draw: Of dropout.
+            place: Of that noise.
+            first: The position of the first of T, int32 [].
         """
         num_rows = tf.shape(memory.keys)[0]
-        query = self._split(self.query(inputs), num_rows)
-        return self._attend(query, memory, mask)
+        query = self._turned(self._split(self.query(inputs), num_rows), first)
+        return self._attend(query, memory, mask, draw, place)
 
-    def memory(self, inputs: tf.Tensor, num_rows: tf.Tensor) -> KeysValues:
-        """Returns keys and values for float [B * S, D]."""
+    def memory(
+        self, inputs: tf.Tensor, num_rows: tf.Tensor, *, first: tf.Tensor | int = 0
+    ) -> KeysValues:
+        """Returns keys and values for float [B * S, D], from position `first` on."""
         key, value = _project(inputs, (self.key, self.value))
         return KeysValues(
-            keys=self._split(key, num_rows), values=self._split(value, num_rows)
+            keys=self._turned(self._split(key, num_rows), first),
+            values=self._split(value, num_rows),
         )
+
+    def _turned(self, values: tf.Tensor, first: tf.Tensor | int = 0) -> tf.Tensor:
+        """Returns values turned by their positions if this is rotary attention."""
+        return rotated(values, first) if self._rotary else values
 
     def _split(self, values: tf.Tensor, num_rows: tf.Tensor) -> tf.Tensor:
         """Returns [B, H, T, D/H] for [B * T, D]."""
@@ -85,15 +128,48 @@ class Attention(tf.Module):
         return tf.transpose(shaped, [0, 2, 1, 3])
 
     def _attend(
-        self, query: tf.Tensor, memory: KeysValues, mask: tf.Tensor
+        self,
+        query: tf.Tensor,
+        memory: KeysValues,
+        mask: tf.Tensor,
+        draw: noise.Noise,
+        place: str,
     ) -> tf.Tensor:
         size = query.shape[3]
         scores = tf.matmul(query * (1 / math.sqrt(size)), memory.keys, transpose_b=True)
         scores = precision.precise(scores)
         weights = tf.nn.softmax(scores + tf.cast(mask, scores.dtype))  # [B, H, T, S]
-        weights = tf.cast(weights, query.dtype)
+        weights = self._dropped(tf.cast(weights, query.dtype), draw, place)
         context = tf.transpose(tf.matmul(weights, memory.values), [0, 2, 1, 3])
         return self.output(tf.reshape(context, [-1, self._num_heads * size]))
+
+    def _dropped(self, weights: tf.Tensor, draw: noise.Noise, place: str) -> tf.Tensor:
+        if not self._rate:
+            return weights
+        flat = tf.reshape(weights, [-1, tf.shape(weights)[-1]])
+        dropped = draw.dropout(flat, self._rate, f"{place}/weights")
+        return tf.reshape(dropped, tf.shape(weights))
+
+
+def rotated(values: tf.Tensor, first: tf.Tensor | int) -> tf.Tensor:
+    """Returns vectors turned by angles that grow with their position.
+
+    Su et al. 2021, https://arxiv.org/abs/2104.09864, equation 34, with the pairs taken
+    from the two halves of a vector: products of two then depend on how far apart their
+    positions are, and on nothing else of them.
+
+    Args:
+        values: float [B, H, T, D/H].
+        first: The position of the first of T, int32 [].
+    """
+    half = values.shape[3] // 2
+    positions = first + tf.range(tf.shape(values)[2])
+    angles = tf.cast(positions, tf.float32)[:, None] * layers.rates(half)
+    sines, cosines = (tf.cast(f(angles), values.dtype) for f in (tf.sin, tf.cos))
+    one, other = values[..., :half], values[..., half:]
+    return tf.concat(
+        [one * cosines - other * sines, other * cosines + one * sines], axis=-1
+    )
 
 
 def padding_mask(is_token: tf.Tensor) -> tf.Tensor:

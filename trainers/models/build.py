@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from pipeline import vocabulary
+from pipeline import exits, vocabulary
 from trainers import config
 from trainers.models import transformer
 
@@ -28,11 +28,14 @@ def make(
         from trainers.models import keras_adapter
 
         return keras_adapter.load(asked.model.keras_model, vocabularies, asked.run.seed)
-    return transformer.Transformer(
-        asked.model,
-        src_vocab_size=vocabularies.src.size,
-        tgt_vocab_size=vocabularies.tgt.size,
-        shared=vocabularies.shared,
-        rng=np.random.default_rng(asked.run.seed),
-        dtype=dtype,
-    )
+    try:
+        return transformer.Transformer(
+            asked.model,
+            src_vocab_size=vocabularies.src.size,
+            tgt_vocab_size=vocabularies.tgt.size,
+            shared=vocabularies.shared,
+            rng=np.random.default_rng(asked.run.seed),
+            dtype=dtype,
+        )
+    except ValueError as error:
+        raise exits.Refusal(exits.USAGE, str(error)) from None

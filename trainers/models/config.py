@@ -17,14 +17,48 @@ class TransformerConfig:
         "the paper; wants a longer warm-up).",
         choices=("pre", "post"),
     )
+    encoder_layers: int = knobs.knob(0, "Layers of the encoder; 0 for --num_layers.")
+    decoder_layers: int = knobs.knob(
+        0, "Layers of the decoder; 0 for --num_layers. Fewer decode faster."
+    )
+    positions: str = knobs.knob(
+        "sinusoidal",
+        "Added to the embeddings, fixed (sinusoidal) or learned; or rotary: queries "
+        "and keys are turned by their position.",
+        choices=("sinusoidal", "learned", "rotary"),
+    )
+    max_positions: int = knobs.knob(
+        1024, "With --positions=learned: what is longer shares the last one."
+    )
+    activation: str = knobs.knob(
+        "relu",
+        "Of the feed-forward layers; swiglu has half as many weights again.",
+        choices=("relu", "gelu", "swiglu"),
+    )
+    tied_embeddings: str = knobs.knob(
+        "auto",
+        "Which embeddings are one: of source, target and output (all), of target and "
+        "output, of source and target (input), or none. auto: all where both sides "
+        "have one vocabulary, else target and output.",
+        choices=("auto", "all", "output", "input", "none"),
+    )
+    attention_dropout_rate: float = knobs.knob(
+        0.0, "Share of attention weights dropped, in steps of 1/256."
+    )
 
     def __post_init__(self) -> None:
-        """Raises ValueError for sizes that cannot be."""
-        for name in ("d_ff", "num_heads"):
+        """Raises ValueError for sizes and rates that cannot be."""
+        for name in ("d_ff", "num_heads", "max_positions"):
             if getattr(self, name) < 1:
                 raise ValueError(
                     f"--{name} must be positive, got {getattr(self, name)}"
                 )
+        for name in ("encoder_layers", "decoder_layers"):
+            if getattr(self, name) < 0:
+                raise ValueError(
+                    f"--{name} must be at least 0, got {getattr(self, name)}"
+                )
+        _check_rate("attention_dropout_rate", self.attention_dropout_rate)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,7 +99,14 @@ class ModelConfig:
                 f"--d_model={self.d_model} must be a multiple of 8 and of "
                 f"--num_heads={heads}"
             )
-        if not 0 <= self.dropout_rate <= 0.99:
+        if self.transformer.positions == "rotary" and self.d_model // heads % 2:
             raise ValueError(
-                f"--dropout_rate must be in [0, 0.99], got {self.dropout_rate}"
+                f"--positions=rotary turns pairs: --d_model={self.d_model} over "
+                f"--num_heads={heads} must be even"
             )
+        _check_rate("dropout_rate", self.dropout_rate)
+
+
+def _check_rate(name: str, rate: float) -> None:
+    if not 0 <= rate <= 0.99:
+        raise ValueError(f"--{name} must be in [0, 0.99], got {rate}")

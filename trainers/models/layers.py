@@ -109,13 +109,34 @@ class Embedding(tf.Module):
         )
 
 
+class Positions(tf.Module):
+    """A learned vector for each position: Gehring et al. 2017, section 3.1.
+
+    https://arxiv.org/abs/1705.03122. Positions after the last share its vector.
+    """
+
+    def __init__(self, count: int, d_model: int, *, rng: np.random.Generator) -> None:
+        """Draws small vectors: embeddings are scaled to a length of sqrt(D)."""
+        super().__init__()
+        vectors = rng.normal(0.0, d_model**-0.5, (count, d_model))
+        self.vectors = tf.Variable(vectors, dtype=tf.float32)
+
+    def __call__(self, first: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+        """Returns the vectors of positions from `first` on, float [count, D]."""
+        last = self.vectors.shape[0] - 1
+        return tf.gather(self.vectors, tf.minimum(tf.range(first, first + count), last))
+
+
 def sinusoids(length: tf.Tensor, d_model: int) -> tf.Tensor:
     """Returns position vectors, float32 [length, D]: sines, then cosines.
 
     Vaswani et al. 2017, section 3.5, with the two halves side by side instead of
     interleaved: a permutation of units, which nothing in the model can tell.
     """
-    half = d_model // 2
-    rates = tf.exp(-math.log(10_000.0) / half * tf.range(half, dtype=tf.float32))
-    angles = tf.range(length, dtype=tf.float32)[:, None] * rates
+    angles = tf.range(length, dtype=tf.float32)[:, None] * rates(d_model // 2)
     return tf.concat([tf.sin(angles), tf.cos(angles)], axis=1)
+
+
+def rates(count: int) -> tf.Tensor:
+    """Returns by how much angles grow from a position to the next, float32 [count]."""
+    return tf.exp(-math.log(10_000.0) / count * tf.range(count, dtype=tf.float32))

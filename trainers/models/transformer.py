@@ -30,19 +30,34 @@ class DecoderState(NamedTuple):
 
 
 class FeedForward(tf.Module):
-    """max(0, x W1 + b1) W2 + b2, section 3.3."""
+    """f(x W1 + b1) W2 + b2, section 3.3.
+
+    With SwiGLU, (swish(x W1 + b1) * (x V + c)) W2 + b2: Shazeer 2020,
+    https://arxiv.org/abs/2002.05202, equation 6; W1 and V are one kernel.
+    """
 
     def __init__(
         self, config: model_config.ModelConfig, *, rng: np.random.Generator
     ) -> None:
         """Makes the two layers."""
         super().__init__()
-        self.inner = layers.Dense(config.d_model, config.transformer.d_ff, rng=rng)
-        self.outer = layers.Dense(config.transformer.d_ff, config.d_model, rng=rng)
+        self._activation = config.transformer.activation
+        width, size = config.d_model, config.transformer.d_ff
+        inner = 2 * size if self._activation == "swiglu" else size
+        self.inner = layers.Dense(width, inner, rng=rng)
+        self.outer = layers.Dense(size, width, rng=rng)
 
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns float [N, D] for float [N, D]."""
-        return self.outer(tf.nn.relu(self.inner(inputs)))
+        return self.outer(self._activated(self.inner(inputs)))
+
+    def _activated(self, values: tf.Tensor) -> tf.Tensor:
+        if self._activation == "gelu":
+            return tf.nn.gelu(values)
+        if self._activation == "swiglu":
+            gate, value = tf.split(values, 2, axis=1)
+            return tf.nn.silu(gate) * value
+        return tf.nn.relu(values)
 
 
 class Residual(tf.Module):
@@ -75,9 +90,7 @@ class EncoderLayer(tf.Module):
     ) -> None:
         """Makes the sublayers."""
         super().__init__()
-        self.attention = attention.Attention(
-            config.d_model, config.transformer.num_heads, rng=rng
-        )
+        self.attention = _to_self(config, rng)
         self.attention_residual = Residual(config)
         self.feed_forward = FeedForward(config, rng=rng)
         self.feed_forward_residual = Residual(config)
@@ -91,9 +104,10 @@ class EncoderLayer(tf.Module):
         place: str,
     ) -> tf.Tensor:
         """Returns float [B * S, D] for float [B * S, D]."""
-        around = self.attention_residual
-        output = self.attention.to_self(around.before(stream), num_rows, mask)
-        stream = around.after(stream, output, draw, f"{place}/attention")
+        around, here = self.attention_residual, f"{place}/attention"
+        inputs = around.before(stream)
+        output = self.attention.to_self(inputs, num_rows, mask, draw, here)
+        stream = around.after(stream, output, draw, here)
         around = self.feed_forward_residual
         output = self.feed_forward(around.before(stream))
         return around.after(stream, output, draw, f"{place}/feed_forward")
@@ -107,10 +121,14 @@ class DecoderLayer(tf.Module):
     ) -> None:
         """Makes the sublayers."""
         super().__init__()
-        heads = config.transformer.num_heads
-        self.attention = attention.Attention(config.d_model, heads, rng=rng)
+        self.attention = _to_self(config, rng)
         self.attention_residual = Residual(config)
-        self.source_attention = attention.Attention(config.d_model, heads, rng=rng)
+        self.source_attention = attention.Attention(
+            config.d_model,
+            config.transformer.num_heads,
+            rng=rng,
+            dropout_rate=config.transformer.attention_dropout_rate,
+        )
         self.source_residual = Residual(config)
         self.feed_forward = FeedForward(config, rng=rng)
         self.feed_forward_residual = Residual(config)
@@ -126,9 +144,10 @@ class DecoderLayer(tf.Module):
     ) -> tf.Tensor:
         """Returns float [B * T, D] for float [B * T, D]."""
         num_rows = tf.shape(memory.keys)[0]
-        around = self.attention_residual
-        output = self.attention.to_self(around.before(stream), num_rows, causal)
-        stream = around.after(stream, output, draw, f"{place}/attention")
+        around, here = self.attention_residual, f"{place}/attention"
+        inputs = around.before(stream)
+        output = self.attention.to_self(inputs, num_rows, causal, draw, here)
+        stream = around.after(stream, output, draw, here)
         return self._rest(stream, memory, mask, draw, place)
 
     def next(
@@ -141,12 +160,15 @@ class DecoderLayer(tf.Module):
         """Returns one position's output, [B, D], and the prefix with it, t + 1 long."""
         around = self.attention_residual
         inputs = around.before(stream)
-        new = self.attention.memory(inputs, tf.shape(inputs)[0])
+        position = tf.shape(prefix.keys)[2]
+        new = self.attention.memory(inputs, tf.shape(inputs)[0], first=position)
         prefix = attention.KeysValues(
             keys=tf.concat([prefix.keys, new.keys], axis=2),
             values=tf.concat([prefix.values, new.values], axis=2),
         )
-        output = self.attention.to_memory(inputs, prefix, tf.zeros([1, 1, 1, 1]))
+        output = self.attention.to_memory(
+            inputs, prefix, tf.zeros([1, 1, 1, 1]), first=position
+        )
         stream = around.after(stream, output, noise.NONE, "")
         return self._rest(stream, memory, mask, noise.NONE, ""), prefix
 
@@ -158,16 +180,29 @@ class DecoderLayer(tf.Module):
         draw: noise.Noise,
         place: str,
     ) -> tf.Tensor:
-        around = self.source_residual
-        output = self.source_attention.to_memory(around.before(stream), memory, mask)
-        stream = around.after(stream, output, draw, f"{place}/source_attention")
+        around, here = self.source_residual, f"{place}/source_attention"
+        inputs = around.before(stream)
+        output = self.source_attention.to_memory(inputs, memory, mask, draw, here)
+        stream = around.after(stream, output, draw, here)
         around = self.feed_forward_residual
         output = self.feed_forward(around.before(stream))
         return around.after(stream, output, draw, f"{place}/feed_forward")
 
 
+def _to_self(
+    config: model_config.ModelConfig, rng: np.random.Generator
+) -> attention.Attention:
+    return attention.Attention(
+        config.d_model,
+        config.transformer.num_heads,
+        rng=rng,
+        rotary=config.transformer.positions == "rotary",
+        dropout_rate=config.transformer.attention_dropout_rate,
+    )
+
+
 class Transformer(tf.Module):
-    """Encoder and decoder over subwords; the output layer is the target embedding."""
+    """Encoder and decoder over subwords."""
 
     def __init__(
         self,
@@ -185,24 +220,39 @@ class Transformer(tf.Module):
             config: Sizes.
             src_vocab_size: Number of source subwords.
             tgt_vocab_size: Number of target subwords.
-            shared: Whether both sides have one vocabulary, and so one embedding
-                (section 3.4).
+            shared: Whether both sides have one vocabulary, and so may have one
+                embedding (section 3.4).
             rng: Draws the initial weights.
             dtype: What it computes in; its weights are float32.
+
+        Raises:
+            ValueError: If embeddings of two vocabularies are to be one.
         """
         super().__init__()
         self._config = config
         self._dtype = tf.as_dtype(dtype)
         self._pre = config.transformer.norm == "pre"
+        ties = _ties(config.transformer.tied_embeddings, shared=shared)
         self.tgt_embedding = layers.Embedding(tgt_vocab_size, config.d_model, rng=rng)
-        self.src_embedding = self.tgt_embedding
-        if not shared:
+        self.src_embedding = self._output = self.tgt_embedding
+        if not ties.source:
             self.src_embedding = layers.Embedding(
                 src_vocab_size, config.d_model, rng=rng
             )
-        count = range(config.num_layers)
-        self.encoder = [EncoderLayer(config, rng=rng) for _ in count]
-        self.decoder = [DecoderLayer(config, rng=rng) for _ in count]
+        if not ties.output:
+            self.output_embedding = layers.Embedding(
+                tgt_vocab_size, config.d_model, rng=rng
+            )
+            self._output = self.output_embedding
+        self._positions = config.transformer.positions
+        if self._positions == "learned":
+            count = config.transformer.max_positions
+            self.src_positions = layers.Positions(count, config.d_model, rng=rng)
+            self.tgt_positions = layers.Positions(count, config.d_model, rng=rng)
+        depth = config.transformer.encoder_layers or config.num_layers
+        self.encoder = [EncoderLayer(config, rng=rng) for _ in range(depth)]
+        depth = config.transformer.decoder_layers or config.num_layers
+        self.decoder = [DecoderLayer(config, rng=rng) for _ in range(depth)]
         if self._pre:
             self.encoder_norm = layers.LayerNorm(config.d_model)
             self.decoder_norm = layers.LayerNorm(config.d_model)
@@ -216,9 +266,9 @@ class Transformer(tf.Module):
         real = tf.where(flat != vocabulary.PAD_ID)[:, 0]
         return losses.of_hidden(
             tf.gather(hidden, real),
-            tf.convert_to_tensor(self.tgt_embedding.vectors),
+            tf.convert_to_tensor(self._output.vectors),
             tf.gather(flat, real),
-            num_subwords=self.tgt_embedding.size,
+            num_subwords=self._output.size,
             smoothing=smoothing,
         )
 
@@ -243,9 +293,10 @@ class Transformer(tf.Module):
     ) -> tuple[tf.Tensor, DecoderState]:
         """Returns scores of what follows, [B, V], for the last ids, int32 [B]."""
         position = tf.shape(state.prefix[0].keys)[2]
-        positions = layers.sinusoids(position + 1, self._config.d_model)
-        stream = tf.cast(self.tgt_embedding(tgt_ids), self._dtype)
-        stream += tf.cast(positions[-1:], self._dtype)
+        stream = self.tgt_embedding(tgt_ids)
+        if self._positions != "rotary":
+            stream += self._position_vectors("tgt", position, tf.constant(1))
+        stream = tf.cast(stream, self._dtype)
         prefix = []
         for layer, old, memory in zip(
             self.decoder, state.prefix, state.memory, strict=True
@@ -254,7 +305,7 @@ class Transformer(tf.Module):
             prefix.append(new)
         if self._pre:
             stream = self.decoder_norm(stream)
-        return self.tgt_embedding.logits(stream), state._replace(prefix=tuple(prefix))
+        return self._output.logits(stream), state._replace(prefix=tuple(prefix))
 
     def reorder(self, state: DecoderState, rows: tf.Tensor) -> DecoderState:
         """Returns the state with prefixes exchanged, by `rows`, int32 [B]."""
@@ -268,9 +319,7 @@ class Transformer(tf.Module):
         """Returns the decoder's output, float [B * T, D]."""
         encoded, mask = self._encode(batch.src_ids, draw)
         num_rows, length = tf.unstack(tf.shape(batch.tgt_in_ids))
-        stream = self._embed(
-            self.tgt_embedding, batch.tgt_in_ids, draw, "tgt_embedding"
-        )
+        stream = self._embed("tgt", batch.tgt_in_ids, draw)
         causal = attention.causal_mask(length)
         for index, layer in enumerate(self.decoder):
             memory = layer.source_attention.memory(encoded, num_rows)
@@ -283,20 +332,47 @@ class Transformer(tf.Module):
         """Returns the encoder's output, [B * S, D], and the mask of its padding."""
         num_rows = tf.shape(src_ids)[0]
         mask = attention.padding_mask(src_ids != vocabulary.PAD_ID)
-        stream = self._embed(self.src_embedding, src_ids, draw, "src_embedding")
+        stream = self._embed("src", src_ids, draw)
         for index, layer in enumerate(self.encoder):
             stream = layer(stream, num_rows, mask, draw, f"encoder/{index}")
         if self._pre:
             stream = self.encoder_norm(stream)
         return stream, mask
 
-    def _embed(
-        self, embedding: layers.Embedding, ids: tf.Tensor, draw: noise.Noise, place: str
-    ) -> tf.Tensor:
+    def _embed(self, side: str, ids: tf.Tensor, draw: noise.Noise) -> tf.Tensor:
         """Returns embeddings with positions added, [B * T, D], for int32 [B, T]."""
         num_rows, length = tf.unstack(tf.shape(ids))
-        positions = layers.sinusoids(length, self._config.d_model)
-        vectors = embedding(tf.reshape(ids, [-1]))
-        stream = vectors + tf.tile(tf.cast(positions, vectors.dtype), [num_rows, 1])
+        embedding = self.src_embedding if side == "src" else self.tgt_embedding
+        stream = embedding(tf.reshape(ids, [-1]))
+        if self._positions != "rotary":
+            vectors = self._position_vectors(side, tf.constant(0), length)
+            stream += tf.tile(tf.cast(vectors, stream.dtype), [num_rows, 1])
         stream = tf.cast(stream, self._dtype)
-        return draw.dropout(stream, self._config.dropout_rate, place)
+        return draw.dropout(stream, self._config.dropout_rate, f"{side}_embedding")
+
+    def _position_vectors(
+        self, side: str, first: tf.Tensor, count: tf.Tensor
+    ) -> tf.Tensor:
+        """Returns what is added at positions from `first` on, float32 [count, D]."""
+        if self._positions == "learned":
+            table = self.src_positions if side == "src" else self.tgt_positions
+            return table(first, count)
+        return layers.sinusoids(first + count, self._config.d_model)[first:]
+
+
+class _Ties(NamedTuple):
+    """Which embeddings are that of the target."""
+
+    source: bool
+    output: bool
+
+
+def _ties(asked: str, *, shared: bool) -> _Ties:
+    if asked == "auto":
+        return _Ties(source=shared, output=True)
+    if asked in ("all", "input") and not shared:
+        raise ValueError(
+            f"--tied_embeddings={asked} needs one vocabulary for both sides: "
+            "preprocess with --shared_vocab, or use auto"
+        )
+    return _Ties(source=asked in ("all", "input"), output=asked in ("all", "output"))

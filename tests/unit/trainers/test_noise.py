@@ -20,6 +20,20 @@ def test_the_share_of_zeros_is_the_rate_and_the_mean_is_kept(rate):
     assert len(np.unique(values)) == 2
 
 
+@pytest.mark.parametrize("shape", [(300, 13), (1, 7), (41, 3)])
+def test_any_number_of_columns_can_be_dropped(shape):
+    values = tf.ones(shape)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None])])
+    def dropped(values):
+        return noise.Noise(1, tf.constant(1, tf.int64)).dropout(values, 0.5, "a")
+
+    drawn = dropped(values).numpy()
+    assert drawn.shape == shape
+    assert (drawn == 0).mean() == pytest.approx(0.5, abs=1 / np.sqrt(drawn.size))
+    np.testing.assert_array_equal(drawn, dropped(values))
+
+
 def test_the_same_seed_step_and_place_draw_the_same_noise():
     np.testing.assert_array_equal(_draw(), _draw())
 

@@ -42,9 +42,24 @@ def _loss_and_gradients(model, batch):
     return found, [tf.convert_to_tensor(gradient) for gradient in gradients]
 
 
-@pytest.mark.parametrize("norm", ["pre", "post"])
-def test_loss_and_gradients_do_not_depend_on_the_padding(norm):
-    model = _model(norm)
+VARIANTS = [
+    {"norm": "pre"},
+    {"norm": "post"},
+    {"positions": "learned"},
+    {"positions": "rotary"},
+    {"activation": "gelu"},
+    {"activation": "swiglu"},
+    {"encoder_layers": 3, "decoder_layers": 1},
+    {"tied_embeddings": "none"},
+    {"tied_embeddings": "input"},
+    {"tied_embeddings": "output"},
+    {"tied_embeddings": "output", "shared": False},
+]
+
+
+@pytest.mark.parametrize("given", VARIANTS, ids=str)
+def test_loss_and_gradients_do_not_depend_on_the_padding(given):
+    model = _model(**given)
     tight, tight_gradients = _loss_and_gradients(model, _batch(ROWS, 4, 4))
     wide, wide_gradients = _loss_and_gradients(model, _batch(ROWS, 9, 7))
     assert float(tight.num_tokens) == float(wide.num_tokens) == 9
@@ -75,13 +90,12 @@ def test_the_loss_of_a_batch_is_the_sum_of_its_rows():
     np.testing.assert_allclose(whole.loss_sum, sum(parts), rtol=1e-5)
 
 
-@pytest.mark.parametrize("norm", ["pre", "post"])
-@pytest.mark.parametrize("shared", [True, False])
-def test_decoding_step_by_step_gives_the_scores_of_the_whole(norm, shared):
-    model = _model(norm, shared)
+@pytest.mark.parametrize("given", VARIANTS, ids=str)
+def test_decoding_step_by_step_gives_the_scores_of_the_whole(given):
+    model = _model(**given)
     batch = _batch(ROWS, 5, 4)
     hidden = tf.reshape(model._hidden(batch, noise.NONE), [3, 4, 16])
-    vectors = model.tgt_embedding.vectors[:SIZE]
+    vectors = model._output.vectors[:SIZE]
     wanted = tf.einsum("btd,vd->btv", hidden, vectors)
     state = model.start(batch.src_ids)
     for position in range(4):
@@ -113,6 +127,78 @@ def test_a_shared_vocabulary_has_one_embedding():
     assert [name for name in named if "embedding" in name] == ["src_embedding/vectors"]
 
 
+@pytest.mark.parametrize(
+    ("ties", "embeddings"),
+    [
+        ("all", ["src"]),
+        ("auto", ["src"]),
+        ("input", ["output", "src"]),
+        ("output", ["src", "tgt"]),
+        ("none", ["output", "src", "tgt"]),
+    ],
+)
+def test_embeddings_are_tied_as_asked(ties, embeddings):
+    named = naming.variables(_model(tied_embeddings=ties))
+    found = [name for name in named if "embedding" in name]
+    assert found == [f"{side}_embedding/vectors" for side in embeddings]
+
+
+def test_embeddings_of_two_vocabularies_are_not_one():
+    with pytest.raises(ValueError, match="--tied_embeddings=all"):
+        _model(shared=False, tied_embeddings="all")
+
+
+def test_products_of_rotated_vectors_depend_on_their_distance_alone():
+    """Su et al. 2021, equation 11."""
+    query, key = tf.random.stateless_normal([2, 1, 1, 1, 8], seed=(1, 2))
+
+    def product(at, other):
+        turned = attention.rotated(query, at), attention.rotated(key, other)
+        return float(tf.reduce_sum(turned[0] * turned[1]))
+
+    assert product(3, 1) == pytest.approx(product(12, 10), abs=1e-5)
+    assert abs(product(3, 1) - product(3, 2)) > 1e-2
+    together = attention.rotated(tf.concat([key, key], axis=2), 4)
+    np.testing.assert_allclose(together[:, :, 1:], attention.rotated(key, 5), rtol=1e-5)
+    np.testing.assert_allclose(attention.rotated(key, 0), key)
+
+
+def test_swiglu_is_its_formula():
+    layer = transformer.FeedForward(
+        small_models.transformer_config(activation="swiglu"),
+        rng=np.random.default_rng(1),
+    )
+    values = np.random.default_rng(2).normal(size=(5, 16)).astype(np.float32)
+    inner = values @ layer.inner.kernel.numpy()
+    gate, value = inner[:, :24], inner[:, 24:]
+    wanted = (gate / (1 + np.exp(-gate)) * value) @ layer.outer.kernel.numpy()
+    np.testing.assert_allclose(layer(tf.constant(values)), wanted, atol=1e-5)
+
+
+def test_what_is_longer_than_learned_positions_shares_the_last():
+    model = _model(positions="learned", max_positions=3)
+    batch = _batch([([5, 6, 7, 8, 9], [8, 9])], 6, 3)
+    last = model.src_positions(tf.constant(2), tf.constant(3)).numpy()
+    assert (last == model.src_positions.vectors.numpy()[2]).all()
+    assert np.isfinite(_loss_and_gradients(model, batch)[0].loss_sum)
+
+
+def test_attention_weights_are_dropped_in_training_alone():
+    model = _model(attention_dropout_rate=0.5, dropout_rate=0.0)
+    batch = _batch(ROWS, 4, 4)
+
+    def loss(draw):
+        found = model.losses(batch, smoothing=tf.constant(0.0), draw=draw)
+        return float(found.loss_sum)
+
+    one = noise.Noise(1, tf.constant(1, tf.int64))
+    assert loss(one) == loss(one) != loss(noise.Noise(1, tf.constant(2, tf.int64)))
+    plain = _model(dropout_rate=0.0)
+    assert loss(noise.NONE) == pytest.approx(
+        float(plain.losses(batch, smoothing=tf.constant(0.0), draw=one).loss_sum)
+    )
+
+
 def test_the_same_seed_makes_the_same_weights():
     for one, other in zip(_model().variables, _model().variables, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -139,6 +225,9 @@ def test_dropout_is_drawn_anew_each_step_and_the_same_for_the_same():
         ({"d_model": 24, "num_heads": 5}, "--num_heads=5"),
         ({"dropout_rate": 1.0}, "--dropout_rate"),
         ({"num_layers": 0}, "--num_layers"),
+        ({"decoder_layers": -1}, "--decoder_layers"),
+        ({"attention_dropout_rate": 1.0}, "--attention_dropout_rate"),
+        ({"positions": "rotary", "d_model": 24, "num_heads": 8}, "--positions=rotary"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(given, message):
