@@ -22,6 +22,7 @@ WANTED = {
     "seq2seq_multi30k_ende_20min",
     "seq2seq_multi30k_ende_90min",
     "seq2seq_numbers",
+    "seq2seq_shallow_decoder",
     "seq2seq_transformer_base",
 }
 
