@@ -274,6 +274,38 @@ class ValidationConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class StartConfig:
+    """Start."""
+
+    init_from: str | None = knobs.knob(
+        None,
+        "Begins with the weights of another run (its --workdir: the best checkpoint, "
+        "else the newest) or of a checkpoint, by name; subwords keep their vectors.",
+    )
+    name_map: str | None = knobs.knob(
+        None,
+        "For --init_from of another toolkit: a file with a pattern of its names and "
+        "our name a line; what the * of one match stands for the * of the other.",
+    )
+    freeze: tuple[str, ...] = knobs.knob(
+        (),
+        "Weights that are not trained, by the beginnings of their names, as in "
+        "encoder,embeddings.",
+    )
+    src_embeddings: str | None = knobs.knob(
+        None, "Vectors for source subwords, in the text format of word2vec and GloVe."
+    )
+    tgt_embeddings: str | None = knobs.knob(
+        None, "Vectors for target subwords, in the same format."
+    )
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for flags that do not go together."""
+        if self.name_map is not None and self.init_from is None:
+            raise ValueError(f"--name_map={self.name_map} is for --init_from")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Seq2SeqConfig:
     """Everything a sequence-to-sequence run depends on."""
 

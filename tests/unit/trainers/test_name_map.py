@@ -1,0 +1,31 @@
+import numpy as np
+import pytest
+
+from pipeline import exits
+from trainers import name_map
+
+
+def test_what_a_star_matched_stands_in_its_place(tmp_path):
+    path = tmp_path / "names"
+    path.write_text(
+        "# a comment\n\n"
+        "model/encoder/layers/*/ffn/*/kernel   encoder/*/feed_forward/*/kernel\n"
+        "model/norm  encoder_norm/scale\n"
+    )
+    tensors = {
+        "model/encoder/layers/3/ffn/inner/kernel": np.ones(2),
+        "model/norm": np.zeros(1),
+        "optimizer/norm": np.zeros(1),
+    }
+    assert sorted(name_map.renamed(tensors, path)) == [
+        "encoder/3/feed_forward/inner/kernel",
+        "encoder_norm/scale",
+    ]
+
+
+@pytest.mark.parametrize("line", ["one", "a b c", "a b/*"])
+def test_a_line_that_is_no_pair_of_names_is_refused(tmp_path, line):
+    path = tmp_path / "names"
+    path.write_text(f"\n{line}\n")
+    with pytest.raises(exits.Refusal, match=f"{path}:2"):
+        name_map.renamed({}, path)

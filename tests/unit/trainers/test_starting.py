@@ -1,0 +1,220 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipeline import exits
+from tests import small_models
+from trainers import checkpoints, config, naming, starting
+from trainers.models import transformer
+
+OLD = [f"w{k}" for k in range(20)]
+NEW = [f"w{k}" for k in range(10, 34)]
+
+
+def _weights(size, seed, **changes):
+    model = transformer.Transformer(
+        small_models.transformer_config(**changes),
+        src_vocab_size=size,
+        tgt_vocab_size=size,
+        shared=True,
+        rng=np.random.default_rng(seed),
+    )
+    return naming.variables(model)
+
+
+def _numbers(weights):
+    return {name: weight.numpy() for name, weight in weights.items()}
+
+
+def _foreign(weights, pieces=OLD):
+    known = {"src": pieces, "tgt": pieces} if pieces else {}
+    return starting.Foreign(_numbers(weights), known, "there")
+
+
+def _take(weights, foreign, pieces):
+    return starting._take(weights, foreign, {"src": pieces, "tgt": pieces})
+
+
+def test_the_same_model_is_taken_whole():
+    old, new = _weights(20, 1), _weights(20, 2)
+    report = _take(new, _foreign(old), OLD)
+    assert sorted(report.taken) == sorted(new)
+    assert not report.fresh
+    assert not report.unused
+    for name, weight in new.items():
+        rows = slice(20) if name.endswith("vectors") else slice(None)
+        np.testing.assert_array_equal(weight[rows], old[name][rows])
+
+
+def test_subwords_keep_their_vectors_in_another_vocabulary():
+    old, new = _weights(20, 1), _weights(24, 2)
+    drawn = new["src_embedding/vectors"].numpy()
+    report = _take(new, _foreign(old), NEW)
+    vectors = new["src_embedding/vectors"].numpy()
+    for index, piece in enumerate(NEW):
+        wanted = (
+            old["src_embedding/vectors"][OLD.index(piece)]
+            if piece in OLD
+            else drawn[index]
+        )
+        np.testing.assert_array_equal(vectors[index], wanted)
+    assert report.by_piece == {"src_embedding/vectors": "10 of 24 subwords"}
+
+
+def test_embeddings_that_were_apart_fill_one_and_one_fills_several():
+    apart, one = _weights(20, 1, tied_embeddings="none"), _weights(24, 2)
+    foreign = starting.Foreign(
+        _numbers(apart), {"src": OLD[:15], "tgt": OLD[5:]}, "there"
+    )
+    _take(one, foreign, NEW)
+    vectors = one["src_embedding/vectors"].numpy()
+    source, target = (apart[f"{side}_embedding/vectors"] for side in ("src", "tgt"))
+    np.testing.assert_array_equal(vectors[0], source[10])  # w10: both have it
+    np.testing.assert_array_equal(vectors[7], target[12])  # w17: the target alone
+    several = _weights(20, 3, tied_embeddings="none")
+    report = _take(several, _foreign(one, NEW), NEW[:20])
+    assert not report.fresh
+    for side in ("src", "tgt", "output"):
+        found = several[f"{side}_embedding/vectors"][:20]
+        np.testing.assert_array_equal(found, vectors[:20])
+
+
+def test_without_its_vocabulary_an_embedding_of_the_same_size_is_taken():
+    old = _foreign(_weights(20, 1), pieces=None)
+    report = _take(_weights(20, 2), old, OLD)
+    assert "src_embedding/vectors" in report.taken
+    report = _take(_weights(40, 2), old, [f"w{k}" for k in range(40)])
+    assert report.other_shape == ["src_embedding/vectors"]
+
+
+def test_what_does_not_fit_is_told_and_stays_as_drawn():
+    old, new = _weights(20, 1, d_ff=32, num_layers=1), _weights(20, 2)
+    before = _numbers(new)
+    report = _take(new, _foreign(old), OLD)
+    assert "encoder/0/feed_forward/inner/kernel" in report.other_shape
+    assert "encoder/1/attention/query/kernel" in report.fresh
+    for name in [*report.fresh, *report.other_shape]:
+        np.testing.assert_array_equal(new[name], before[name])
+    deeper = _take(_weights(20, 1, num_layers=1), _foreign(new), OLD)
+    assert "encoder/1/attention/query/kernel" in deeper.unused
+
+
+def test_nothing_that_fits_is_refused():
+    foreign = starting.Foreign({"else": np.zeros(3)}, {}, "there")
+    with pytest.raises(exits.Refusal, match="nothing of it fits") as error:
+        _take(_weights(20, 1), foreign, OLD)
+    assert error.value.code == exits.MISMATCH
+
+
+def _run(tmp_path, weights, *steps):
+    for step, folder in steps:
+        named = {f"model/{name}": weight for name, weight in weights.items()}
+        checkpoints.save(tmp_path / folder, step, named, {})
+
+
+def test_a_run_gives_its_best_checkpoint_else_its_newest(tmp_path):
+    weights = _weights(20, 1)
+    _run(tmp_path, weights, (3, "checkpoints"), (10, "checkpoints"))
+    assert starting._prefix(tmp_path).name == "ckpt-10"
+    _run(tmp_path, weights, (3, "best"))
+    assert starting._prefix(tmp_path) == tmp_path / "best" / "ckpt-3"
+    one = tmp_path / "checkpoints" / "ckpt-3"
+    assert starting._prefix(one) == one
+    new = _weights(20, 2)
+    asked = config.StartConfig(init_from=str(tmp_path))
+    (report,) = starting.begin(new, asked, {"src": OLD, "tgt": OLD})
+    assert sorted(report.taken) == sorted(new)
+
+
+def test_a_path_without_a_checkpoint_is_missing_input(tmp_path):
+    asked = config.StartConfig(init_from=str(tmp_path / "none"))
+    with pytest.raises(exits.Refusal, match="--init_from=") as error:
+        starting.begin(_weights(20, 1), asked, {"src": OLD, "tgt": OLD})
+    assert error.value.code == exits.MISSING_INPUT
+
+
+def test_a_damaged_checkpoint_is_bad_data(tmp_path):
+    _run(tmp_path, _weights(20, 1), (3, "best"))
+    (data,) = (tmp_path / "best").glob("*.data-*")
+    data.write_bytes(b"")
+    asked = config.StartConfig(init_from=str(tmp_path))
+    with pytest.raises(exits.Refusal, match="cannot be read") as error:
+        starting.begin(_weights(20, 1), asked, {"src": OLD, "tgt": OLD})
+    assert error.value.code == exits.BAD_DATA
+
+
+def test_checkpoints_of_tensorflow_1_are_read_by_a_map_of_names(tmp_path):
+    """As `tf.compat.v1.train.Saver` writes them: names of variables alone."""
+    old, new = _weights(20, 1), _weights(20, 2)
+    renamed = {
+        f"seq2seq/{name.replace('/0/', '/layer_0/').replace('/1/', '/layer_1/')}": (
+            value.numpy()
+        )
+        for name, value in old.items()
+        if name.startswith("encoder/")
+    }
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        variables = {
+            name: tf.compat.v1.get_variable(name, initializer=value)
+            for name, value in renamed.items()
+        }
+        session.run(tf.compat.v1.global_variables_initializer())
+        prefix = tf.compat.v1.train.Saver(variables).save(
+            session, str(tmp_path / "model.ckpt"), global_step=7
+        )
+    names = tmp_path / "names"
+    names.write_text("# of our old toolkit\nseq2seq/encoder/layer_*/*  encoder/*/*\n")
+    for path in (prefix, str(tmp_path)):
+        asked = config.StartConfig(init_from=path, name_map=str(names))
+        (report,) = starting.begin(new, asked, {"src": OLD, "tgt": OLD})
+        assert sorted(report.taken) == sorted(
+            name for name in new if name.startswith("encoder/")
+        )
+    np.testing.assert_array_equal(
+        new["encoder/1/attention/query/kernel"], old["encoder/1/attention/query/kernel"]
+    )
+
+
+def test_weights_are_frozen_by_the_beginning_of_their_name():
+    names = list(_weights(20, 1))
+    found = starting.frozen(names, ["encoder/0", "embeddings"])
+    assert "src_embedding/vectors" in found
+    assert "encoder/0/attention/query/kernel" in found
+    assert not any(name.startswith(("encoder/1", "encoder_norm")) for name in found)
+    with pytest.raises(exits.Refusal, match="--freeze=enc: .* decoder, decoder_norm"):
+        starting.frozen(names, ["enc"])
+    heads = sorted({name.partition("/")[0] for name in names})
+    with pytest.raises(exits.Refusal, match="nothing to train"):
+        starting.frozen(names, heads)
+
+
+def test_word_vectors_are_taken_at_the_length_of_drawn_ones(tmp_path):
+    path = tmp_path / "vectors.txt"
+    rng = np.random.default_rng(1)
+    given = {f"w{k}": 7 * rng.normal(size=16) for k in range(5, 30)}
+    path.write_text(
+        "".join(f"{word} {' '.join(map(str, row))}\n" for word, row in given.items())
+    )
+    weights = _weights(20, 1)
+    before = weights["src_embedding/vectors"].numpy()
+    asked = config.StartConfig(src_embeddings=str(path))
+    pieces = ["\u2581" + piece for piece in OLD]
+    (report,) = starting.begin(weights, asked, {"src": pieces, "tgt": pieces})
+    assert report.by_piece == {"src_embedding/vectors": "15 of 20 subwords"}
+    vectors = weights["src_embedding/vectors"].numpy()
+    np.testing.assert_array_equal(vectors[:5], before[:5])
+    lengths = np.linalg.norm(vectors[5:20], axis=1)
+    assert np.sqrt(np.mean(lengths**2)) == pytest.approx(1, rel=1e-5)
+    cosine = vectors[5] @ given["w5"] / lengths[0] / np.linalg.norm(given["w5"])
+    assert cosine == pytest.approx(1, rel=1e-5)
+    apart = config.StartConfig(tgt_embeddings=str(path))
+    with pytest.raises(exits.Refusal, match="--tgt_embeddings"):
+        starting.begin(weights, apart, {"src": pieces, "tgt": pieces})
+
+
+def test_word_vectors_of_another_size_are_refused(tmp_path):
+    path = tmp_path / "vectors.txt"
+    path.write_text("w1 1 2 3\n")
+    asked = config.StartConfig(src_embeddings=str(path))
+    with pytest.raises(exits.Refusal, match="3 numbers, the model of 16"):
+        starting.begin(_weights(20, 1), asked, {"src": OLD, "tgt": OLD})

@@ -1,0 +1,53 @@
+"""Names of another toolkit's weights to ours, as a file of patterns says."""
+
+import pathlib
+import re
+from collections.abc import Mapping
+
+import numpy as np
+
+from pipeline import exits
+
+
+def renamed(
+    tensors: Mapping[str, np.ndarray], path: pathlib.Path
+) -> dict[str, np.ndarray]:
+    """Returns tensors under our names, those alone that a file has a name for.
+
+    Each line is a pattern and a name, with blanks between; every `*` of the name stands
+    for what the `*` in its place matched:
+
+        model/encoder/layers/*/ffn/inner/kernel  encoder/*/feed_forward/inner/kernel
+
+    Raises:
+        exits.Refusal: If the file is not there, or a line is something else.
+    """
+    if not path.is_file():
+        raise exits.Refusal(exits.MISSING_INPUT, f"--name_map={path}: no such file")
+    found: dict[str, np.ndarray] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+        fields = line.split()
+        if not fields or fields[0].startswith("#"):
+            continue
+        if len(fields) != 2 or fields[0].count("*") < fields[1].count("*"):
+            raise exits.Refusal(
+                exits.BAD_DATA,
+                f"--name_map={path}:{number}: want PATTERN NAME, with no more * in the "
+                "name than in the pattern",
+            )
+        found |= _matching(tensors, *fields)
+    return found
+
+
+def _matching(
+    tensors: Mapping[str, np.ndarray], pattern: str, name: str
+) -> dict[str, np.ndarray]:
+    parts = [re.escape(part) for part in pattern.split("*")]
+    expression = re.compile("(.*)".join(parts))
+    found = {}
+    for old, value in tensors.items():
+        match = expression.fullmatch(old)
+        if match:
+            stars = iter(match.groups())
+            found[re.sub(r"\*", lambda _: next(stars), name)] = value  # noqa: B023
+    return found

@@ -1,0 +1,308 @@
+"""Weights a run begins with instead of drawn ones: another run's, or word vectors.
+
+Weights are taken by name and shape. The vectors of subwords go by the subword: a new
+vocabulary keeps those that it shares with the old one. What was taken, what stayed as
+it was drawn and what was not used is said and written down, because a name that matches
+nothing would otherwise look like a start.
+"""
+
+import dataclasses
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline import exits, vocabulary
+from trainers import checkpoints, config, name_map, run_directory, word_vectors
+
+_EMBEDDING = re.compile(r"(src|tgt|output)_embedding/vectors")
+_SRC, _TGT = "src_embedding/vectors", "tgt_embedding/vectors"
+_OURS = ("model/", "ema/values/")  # the later one wins: what the run was judged by
+_OBJECT_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
+_ROWS_MULTIPLE = 8
+
+Pieces = Mapping[str, Sequence[str]]  # of the sides "src" and "tgt"
+
+
+class Foreign(NamedTuple):
+    """What to begin from.
+
+    Attributes:
+        tensors: By name.
+        pieces: Of its vocabularies; empty if they are not known.
+        told: Where it comes from.
+    """
+
+    tensors: dict[str, np.ndarray]
+    pieces: Pieces
+    told: str
+
+
+@dataclasses.dataclass
+class Report:
+    """What became of each weight of the model, and of those begun from.
+
+    Attributes:
+        source: Where they come from.
+        taken: Names of weights taken whole.
+        by_piece: For each embedding, how many of its subwords the old one had.
+        fresh: Names of weights that stay as they were drawn.
+        other_shape: Names of weights both have, in different shapes.
+        unused: Names of weights that the model does not have.
+    """
+
+    source: str
+    taken: list[str] = dataclasses.field(default_factory=list)
+    by_piece: dict[str, str] = dataclasses.field(default_factory=dict)
+    fresh: list[str] = dataclasses.field(default_factory=list)
+    other_shape: list[str] = dataclasses.field(default_factory=list)
+    unused: list[str] = dataclasses.field(default_factory=list)
+
+    def __str__(self) -> str:
+        """Says it in one line."""
+        parts = [f"begun from {self.source}: {len(self.taken)} weights taken"]
+        parts += [f"{name}: {count}" for name, count in self.by_piece.items()]
+        for told, names in (
+            ("drawn", self.fresh),
+            ("of another shape", self.other_shape),
+            ("not used", self.unused),
+        ):
+            if names:
+                shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+                parts.append(f"{len(names)} {told} ({shown})")
+        return "; ".join(parts)
+
+
+def pieces_of(vocabularies: vocabulary.Vocabularies) -> Pieces:
+    """Returns the subwords of both sides, by id."""
+    sides = {"src": vocabularies.src, "tgt": vocabularies.tgt}
+    return {side: every.pieces(range(every.size)) for side, every in sides.items()}
+
+
+def begin(
+    weights: Mapping[str, tf.Variable], asked: config.StartConfig, pieces: Pieces
+) -> list[Report]:
+    """Gives the weights their first values as asked.
+
+    Args:
+        weights: Of the model, by name.
+        asked: From what.
+        pieces: Of the model's vocabularies.
+
+    Raises:
+        exits.Refusal: If there is nothing to begin from, or nothing of it fits.
+    """
+    reports = []
+    if asked.init_from is not None:
+        reports.append(_take(weights, _read(asked), pieces))
+    for side, path in (("src", asked.src_embeddings), ("tgt", asked.tgt_embeddings)):
+        if path is not None:
+            reports.append(_take_vectors(weights, pathlib.Path(path), side, pieces))
+    return reports
+
+
+def frozen(names: Sequence[str], asked: Sequence[str]) -> set[str]:
+    """Returns the names of weights that are not trained.
+
+    Args:
+        names: Of all weights.
+        asked: Beginnings of names, such as `encoder`; `embeddings` for all of those.
+
+    Raises:
+        exits.Refusal: If one of them is the beginning of no name.
+    """
+    found: set[str] = set()
+    for start in asked:
+        matching = {
+            name
+            for name in names
+            if name.startswith(f"{start}/")
+            or (start == "embeddings" and _EMBEDDING.fullmatch(name))
+        }
+        if not matching:
+            heads = ", ".join(sorted({name.partition("/")[0] for name in names}))
+            raise exits.Refusal(
+                exits.USAGE,
+                f"--freeze={start}: no weight begins so; there are embeddings, {heads}",
+            )
+        found |= matching
+    if len(found) == len(names):
+        raise exits.Refusal(exits.USAGE, "--freeze leaves nothing to train")
+    return found
+
+
+def _take(
+    weights: Mapping[str, tf.Variable], foreign: Foreign, pieces: Pieces
+) -> Report:
+    report = Report(foreign.told)
+    used: set[str] = set()
+    for name, weight in weights.items():
+        is_embedding = _EMBEDDING.fullmatch(name)
+        old_names = _sources(name, weights, foreign) if is_embedding else [name]
+        found = [old for old in old_names if old in foreign.tensors]
+        used |= set(found)
+        if not found:
+            report.fresh.append(name)
+        elif is_embedding:
+            _take_rows(weight, name, foreign, found, pieces, report)
+        elif weight.shape == foreign.tensors[name].shape:
+            weight.assign(foreign.tensors[name])
+            report.taken.append(name)
+        else:
+            report.other_shape.append(name)
+    report.unused = sorted(foreign.tensors.keys() - used)
+    if not report.taken and not report.by_piece:
+        raise exits.Refusal(
+            exits.MISMATCH, f"--init_from={foreign.told}: nothing of it fits; {report}"
+        )
+    return report
+
+
+def _sources(
+    name: str, weights: Mapping[str, tf.Variable], foreign: Foreign
+) -> list[str]:
+    """Returns which embeddings have vectors for one of ours, however each is tied."""
+    if name == _SRC:
+        return [_SRC] if _TGT in weights else [_SRC, _TGT]
+    if name in foreign.tensors:
+        return [name]
+    return [_TGT] if _TGT in foreign.tensors else [_SRC]
+
+
+def _take_rows(
+    weight: tf.Variable,
+    name: str,
+    foreign: Foreign,
+    old_names: Sequence[str],
+    pieces: Pieces,
+    report: Report,
+) -> None:
+    """Takes the vectors of the subwords that both vocabularies have."""
+    new = weight.numpy()
+    old_names = [
+        old for old in old_names if foreign.tensors[old].shape[1] == new.shape[1]
+    ]
+    now = pieces[_side(name)]
+    taken: dict[int, np.ndarray] = {}
+    for old_name in old_names:
+        old, before = foreign.tensors[old_name], foreign.pieces.get(_side(old_name))
+        # Without its vocabulary only its size can tell; one of them may be rounded up.
+        if before is None and abs(len(old) - len(new)) < _ROWS_MULTIPLE:
+            before = now[: len(old)]
+        places = {piece: index for index, piece in enumerate(before or ())}
+        for index, piece in enumerate(now):
+            if piece in places:
+                taken.setdefault(index, old[places[piece]])
+    if not taken:
+        report.other_shape.append(name)
+        return
+    new[list(taken)] = np.array(list(taken.values()))
+    weight.assign(new)
+    if len(taken) == len(now):
+        report.taken.append(name)
+    else:
+        report.by_piece[name] = f"{len(taken):,} of {len(now):,} subwords"
+
+
+def _side(name: str) -> str:
+    return "src" if name == _SRC else "tgt"
+
+
+def _read(asked: config.StartConfig) -> Foreign:
+    """Reads what `--init_from` names."""
+    assert asked.init_from is not None
+    path = pathlib.Path(asked.init_from)
+    prefix = _prefix(path)
+    try:
+        reader = tf.train.load_checkpoint(str(prefix))
+        names = [
+            name
+            for name in reader.get_variable_to_shape_map()
+            if name != checkpoints.RUN_STATE
+        ]
+        tensors = {name: reader.get_tensor(name) for name in names}
+    except (tf.errors.OpError, ValueError, IndexError) as error:
+        reason = str(error).split("\n")[0]
+        raise exits.Refusal(
+            exits.BAD_DATA, f"--init_from={prefix}: cannot be read ({reason})"
+        ) from None
+    told = str(prefix)
+    if any(name.startswith(_OURS[0]) for name in tensors):
+        ours = {
+            name.removeprefix(start): value
+            for start in _OURS
+            for name, value in tensors.items()
+            if name.startswith(start)
+        }
+        return Foreign(ours, _pieces_beside(prefix), told)
+    plain = {name.removesuffix(_OBJECT_SUFFIX): v for name, v in tensors.items()}
+    if asked.name_map is not None:
+        plain = name_map.renamed(plain, pathlib.Path(asked.name_map))
+    return Foreign(plain, {}, told)
+
+
+def _prefix(path: pathlib.Path) -> pathlib.Path:
+    """Returns the checkpoint that a path means: the best or the newest of a run."""
+    if path.with_name(f"{path.name}.index").is_file():
+        return path
+    directory = path if path.is_dir() else None
+    for name in (run_directory.BEST, run_directory.CHECKPOINTS):
+        found = checkpoints.steps(path / name) if directory else []
+        if found:
+            return checkpoints.path_of(path / name, found[-1])
+    latest = tf.train.latest_checkpoint(str(path)) if directory else None
+    if latest is None:
+        raise exits.Refusal(
+            exits.MISSING_INPUT,
+            f"--init_from={path}: is neither a run's --workdir nor a checkpoint",
+        )
+    return pathlib.Path(latest)
+
+
+def _pieces_beside(prefix: pathlib.Path) -> Pieces:
+    """Returns the vocabularies of the run a checkpoint is in, if they are there."""
+    home = prefix.parent.parent / run_directory.VOCABULARY
+    return pieces_of(vocabulary.load_copy(home)) if home.is_dir() else {}
+
+
+def _take_vectors(
+    weights: Mapping[str, tf.Variable],
+    path: pathlib.Path,
+    side: str,
+    pieces: Pieces,
+) -> Report:
+    """Takes word vectors from a text file, scaled to the length of drawn ones."""
+    name = f"{side}_embedding/vectors"
+    if name not in weights:
+        raise exits.Refusal(
+            exits.USAGE,
+            f"--{side}_embeddings={path}: the model has no embedding of its own on "
+            "this side; use the other side's flag, or --tied_embeddings",
+        )
+    weight = weights[name]
+    vectors = word_vectors.read(path, set(map(word_vectors.word_of, pieces[side])))
+    new = weight.numpy()
+    wanted = {
+        index: vectors[word_vectors.word_of(piece)]
+        for index, piece in enumerate(pieces[side])
+        if word_vectors.word_of(piece) in vectors
+    }
+    if not wanted:
+        raise exits.Refusal(
+            exits.BAD_DATA, f"--{side}_embeddings={path}: has no subword of this side"
+        )
+    rows = np.array(list(wanted.values()))
+    if rows.shape[1] != new.shape[1]:
+        raise exits.Refusal(
+            exits.MISMATCH,
+            f"--{side}_embeddings={path}: has vectors of {rows.shape[1]} numbers, the "
+            f"model of {new.shape[1]}",
+        )
+    lengths = np.linalg.norm(rows, axis=1)
+    new[list(wanted)] = rows / max(float(np.sqrt(np.mean(lengths**2))), 1e-12)
+    weight.assign(new)
+    count = f"{len(wanted):,} of {len(pieces[side]):,} subwords"
+    return Report(str(path), by_piece={name: count})
