@@ -20,6 +20,7 @@ A position in the plan is a cursor of three numbers, and starting there costs no
 
 import functools
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -228,6 +229,22 @@ class Plan:
         return sum(
             self.pool(epoch, pool).num_batches for pool in range(len(self.pools(epoch)))
         )
+
+    def shapes(self) -> list[tuple[int, int, int]]:
+        """Returns every shape a batch of any epoch can have: rows, source, target.
+
+        A run that compiles each of them beforehand compiles none later.
+        """
+        lanes, step = self.num_lanes, self._row_multiple
+        found = []
+        for full, src, tgt in zip(
+            *(self.buckets.rows, self.buckets.src, self.buckets.tgt), strict=True
+        ):
+            sizes = cutting.partial_rows(
+                int(full) // lanes, step // math.gcd(step, lanes)
+            )
+            found += [(lanes * rows, int(src), int(tgt)) for rows in sizes]
+        return found
 
     def _size(self, shard: int) -> int:
         return len(self.shards[shard].lengths[0])

@@ -1,5 +1,6 @@
 import hashlib
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -99,6 +100,20 @@ def test_batches_fit_their_bucket_and_have_one_of_four_sizes(seed, lanes):
         assert (lengths[:, 0] <= plan.buckets.src[bucket]).all()
         assert (lengths[:, 1] <= plan.buckets.tgt[bucket]).all()
     assert max(map(len, sizes.values())) <= 4
+
+
+@pytest.mark.parametrize(("seed", "lanes"), CASES)
+@pytest.mark.parametrize("row_multiple", [1, 3, 8])
+def test_every_batch_has_one_of_the_shapes_told_beforehand(seed, lanes, row_multiple):
+    plan = _plan(seed, num_lanes=lanes, row_multiple=math.lcm(row_multiple, lanes))
+    told = set(plan.shapes())
+    assert len(told) <= 4 * len(plan.buckets)
+    met = {
+        (len(rows), int(plan.buckets.src[bucket]), int(plan.buckets.tgt[bucket]))
+        for epoch in range(2)
+        for _, bucket, rows in _batches(plan, epoch)
+    }
+    assert met <= told
 
 
 @pytest.mark.parametrize("seed", range(8))
