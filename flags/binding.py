@@ -38,6 +38,25 @@ class FlagError(ValueError):
     """A flag or flagfile that cannot be taken; the message is for the user."""
 
 
+class _IntegerOrWord(absl_flags.ArgumentParser[int | str]):
+    """Takes an integer, or one of some words."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self._words = words
+
+    def parse(self, argument: str) -> int | str:
+        if argument in self._words:
+            return argument
+        try:
+            return int(argument)
+        except ValueError:
+            wanted = " or ".join(self._words)
+            raise ValueError(f"should be an integer or {wanted}") from None
+
+    def flag_type(self) -> str:
+        return "int or word"
+
+
 class _Argument(NamedTuple):
     text: str
     origin: str  # "flags/a.flags:7", or "" for the command line
@@ -150,11 +169,20 @@ def _base_kind(kind: Any) -> Any:
     return kind
 
 
+def _has_words(kind: Any) -> bool:
+    """Returns whether a knob takes words beside integers: `int | str | None`."""
+    return {int, str} <= set(typing.get_args(kind))
+
+
 def _define(values: absl_flags.FlagValues, field: Any, kind: Any) -> None:
     name, text = field.name, field.metadata["help"]
     base = _base_kind(kind)
     options = {"flag_values": values}
-    if field.metadata["choices"] and base is str:
+    if _has_words(kind):
+        parser = _IntegerOrWord(field.metadata["choices"])
+        serializer: Any = absl_flags.ArgumentSerializer()
+        absl_flags.DEFINE(parser, name, None, text, serializer=serializer, **options)
+    elif field.metadata["choices"] and base is str:
         choices = list(field.metadata["choices"])
         absl_flags.DEFINE_enum(name, None, choices, text, **options)
     elif base is bool:
@@ -266,7 +294,8 @@ def _build(config_class: type[Config], given: dict[str, Any]) -> Config:
 
 def _placeholder(field: Any, kind: Any) -> str:
     if field.metadata["choices"]:
-        return "|".join(field.metadata["choices"])
+        numbers = ["INT"] if _has_words(kind) else []
+        return "|".join([*numbers, *field.metadata["choices"]])
     base = _base_kind(kind)
     names = {bool: "true|false", int: "INT", float: "NUMBER", str: "TEXT"}
     return names.get(base, "A,B,...")

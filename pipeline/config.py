@@ -3,17 +3,21 @@
 import dataclasses
 import math
 
-from pipeline import knobs
+from pipeline import exits, knobs
+
+AUTO = "auto"
+DEFAULT_TOKENS = 4096
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BatchConfig:
     """Batches."""
 
-    tokens_per_batch: int | None = knobs.knob(
+    tokens_per_batch: int | str | None = knobs.knob(
         None,
         "Padded tokens on the larger side of a batch, never exceeded. Unset: 4096, or "
-        "no limit where --batch_rows is set.",
+        "no limit where --batch_rows is set. auto: as many as training has memory for.",
+        choices=(AUTO,),
     )
     batch_rows: int | None = knobs.knob(
         None, "Pairs in a batch, never exceeded. Unset: as many as the tokens allow."
@@ -66,7 +70,7 @@ class BatchConfig:
             *("num_buckets", "bucket_multiple", "pool_examples", "plan_lanes"),
         ):
             value = getattr(self, name)
-            if value is not None and value < 1:
+            if isinstance(value, int) and value < 1:
                 raise ValueError(f"--{name} must be positive, got {value}")
         if self.batch_rows is not None and self.batch_rows < self.row_step:
             raise ValueError(
@@ -82,6 +86,8 @@ class BatchConfig:
             return
         if self.max_length < 2:
             raise ValueError(f"--max_length must be at least 2, got {self.max_length}")
+        if self.tokens_per_batch == AUTO:
+            return
         if self.tokens is not None and self.max_length > self.tokens:
             raise ValueError(
                 f"--max_length={self.max_length} does not fit in "
@@ -90,7 +96,17 @@ class BatchConfig:
 
     @property
     def tokens(self) -> int | None:
-        """The budget of padded tokens; None for no limit."""
+        """The budget of padded tokens; None for no limit.
+
+        Raises:
+            exits.Refusal: If it is for training to find out.
+        """
+        if isinstance(self.tokens_per_batch, str):
+            raise exits.Refusal(
+                exits.USAGE,
+                f"--tokens_per_batch={self.tokens_per_batch} is for training alone, "
+                "which knows the model; want a number",
+            )
         if self.tokens_per_batch is None and self.batch_rows is None:
             return DEFAULT_TOKENS
         return self.tokens_per_batch
@@ -126,6 +142,3 @@ def _weight(entry: str, text: str) -> float:
     if not 0 < weight < math.inf:
         raise ValueError(f"--mix={entry}: {text!r} is not a weight above 0")
     return weight
-
-
-DEFAULT_TOKENS = 4096

@@ -31,6 +31,7 @@ class Outer:
     rate: float | None = knobs.knob(None, "A rate, in 1/s.")
     loud: bool = knobs.knob(False, "Whether to shout.")
     names: tuple[str, ...] = knobs.knob((), "Some names.")
+    room: int | str | None = knobs.knob(None, "How much.", choices=("auto", "most"))
 
 
 def test_values_reach_the_nested_dataclasses():
@@ -41,6 +42,14 @@ def test_values_reach_the_nested_dataclasses():
     assert config == Outer(
         inner=Inner(width=3, kind="b"), path="x", rate=0.5, loud=True, names=("a", "b")
     )
+
+
+def test_a_knob_may_take_words_beside_integers():
+    assert binding.parse(["--path=x", "--room=3"], Outer).room == 3
+    assert binding.parse(["--path=x", "--room=auto"], Outer).room == "auto"
+    with pytest.raises(binding.FlagError, match="integer or auto or most"):
+        binding.parse(["--path=x", "--room=some"], Outer)
+    assert "--room=INT|auto|most" in binding.help_text(Outer, "About.")
 
 
 def test_defaults_are_those_of_the_dataclass():
