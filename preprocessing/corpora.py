@@ -21,7 +21,7 @@ from pipeline import exits, files
 from preprocessing import (
     built_in,
     cleaning,
-    config,
+    corpus_config,
     file_formats,
     line_formats,
     lines,
@@ -115,7 +115,9 @@ class Chunk(NamedTuple):
         return found
 
 
-def sources(corpus: config.CorpusConfig, task: str, max_bytes: int) -> list[Source]:
+def sources(
+    corpus: corpus_config.CorpusConfig, task: str, max_bytes: int
+) -> list[Source]:
     """Returns the sources that a config names, train first.
 
     Args:
@@ -245,7 +247,7 @@ def _facts(path: pathlib.Path) -> lines.FileFacts:
     )
 
 
-def _named(corpus: config.CorpusConfig, split: str) -> list[tuple[str, float]]:
+def _named(corpus: corpus_config.CorpusConfig, split: str) -> list[tuple[str, float]]:
     """Returns name and weight for each file or glob that was given for a split."""
     count = len(getattr(corpus, split) or getattr(corpus, f"{split}_src"))
     if split != _TRAIN:
@@ -272,7 +274,7 @@ def _matches(flag: str, pattern: str) -> list[pathlib.Path]:
 
 
 def _parallel_groups(
-    corpus: config.CorpusConfig, split: str
+    corpus: corpus_config.CorpusConfig, split: str
 ) -> list[list[tuple[pathlib.Path, ...]]]:
     """Returns, for each source file or glob given, the files that belong together."""
     src = [
@@ -295,7 +297,7 @@ def _parallel_groups(
     return [[(path, *tgt[next(numbers) :: count]) for path in group] for group in src]
 
 
-def _parallel(layout: config.Layout, paths: tuple[pathlib.Path, ...]) -> Source:
+def _parallel(layout: corpus_config.Layout, paths: tuple[pathlib.Path, ...]) -> Source:
     working = (lines.working_encoding(layout.encoding),) * len(paths)
     return Source(
         name="",
@@ -308,7 +310,10 @@ def _parallel(layout: config.Layout, paths: tuple[pathlib.Path, ...]) -> Source:
 
 
 def _single(
-    layout: config.Layout, task: str, max_bytes: int, paths: tuple[pathlib.Path, ...]
+    layout: corpus_config.Layout,
+    task: str,
+    max_bytes: int,
+    paths: tuple[pathlib.Path, ...],
 ) -> Source:
     """Returns the source of one file, its columns resolved."""
     (path,) = paths
@@ -347,7 +352,7 @@ def _single(
 
 
 def _positions(
-    path: pathlib.Path, layout: config.Layout
+    path: pathlib.Path, layout: corpus_config.Layout
 ) -> tuple[tuple[int, ...], ...]:
     """Returns the positions of the columns, from 0; names are looked up in the header.
 
@@ -376,7 +381,7 @@ def _positions(
     )
 
 
-def _header(path: pathlib.Path, layout: config.Layout) -> list[str]:
+def _header(path: pathlib.Path, layout: corpus_config.Layout) -> list[str]:
     working = lines.working_encoding(layout.encoding)
     for line in lines.read(path, 1 << 16, layout.encoding):
         text = line.decode(working, errors="replace")

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from pipeline import exits
-from preprocessing import cleaning, config, line_formats, lines, rows
+from preprocessing import cleaning, corpus_config, line_formats, lines, rows
 
 _CSV_FIELD_BYTES = 1 << 24
 _PARQUET_ROWS = 4096
@@ -23,7 +23,7 @@ _TMX_CODES = frozenset({"bpt", "ept", "it", "ph", "ut"})
 
 def read_csv(
     path: pathlib.Path,
-    layout: config.Layout,
+    layout: corpus_config.Layout,
     columns: tuple[tuple[int, ...], ...],
     max_bytes: int,
 ) -> Iterator[rows.Row]:

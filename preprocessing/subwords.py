@@ -10,11 +10,14 @@ import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 
 from pipeline import exits, vocabulary
-from preprocessing import config, normalization
+from preprocessing import normalization, subword_config
 
 
 def learn(
-    texts: Iterable[str], subwords: config.SubwordConfig, side: str, max_bytes: int
+    texts: Iterable[str],
+    subwords: subword_config.SubwordConfig,
+    side: str,
+    max_bytes: int,
 ) -> bytes:
     """Returns a serialised SentencePiece model.
 
@@ -85,7 +88,7 @@ class _Remembering:
 
 
 def _normalization_options(
-    subwords: config.SubwordConfig, folder: pathlib.Path
+    subwords: subword_config.SubwordConfig, folder: pathlib.Path
 ) -> dict[str, str]:
     if subwords.normalize_rules:
         return {"normalization_rule_tsv": subwords.normalize_rules}

@@ -3,7 +3,7 @@
 import pathlib
 import random
 
-from preprocessing import build
+from preprocessing import build, corpus_config, subword_config
 from preprocessing import config as preprocessing_config
 
 
@@ -36,17 +36,17 @@ def make(
         (folder / f"{split}.tsv").write_text(text)
     data_dir = folder / "data"
     if spm_model is None:
-        subwords = preprocessing_config.SubwordConfig(
+        subwords = subword_config.SubwordConfig(
             vocab_size=100, shared_vocab=True, subword_samples=subword_samples
         )
     else:
-        subwords = preprocessing_config.SubwordConfig(spm_model=str(spm_model))
+        subwords = subword_config.SubwordConfig(spm_model=str(spm_model))
     build.main(
         preprocessing_config.BuildConfig(
             output=preprocessing_config.OutputConfig(
                 data_dir=str(data_dir), num_shards=num_shards, num_workers=1
             ),
-            corpus=preprocessing_config.CorpusConfig(
+            corpus=corpus_config.CorpusConfig(
                 train=(str(folder / "train.tsv"),),
                 valid=(str(folder / "valid.tsv"),),
                 test=(str(folder / "test.tsv"),),

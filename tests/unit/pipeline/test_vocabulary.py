@@ -1,11 +1,11 @@
 import pytest
 
 from pipeline import exits, manifest, vocabulary
-from preprocessing import config, subwords
+from preprocessing import subword_config, subwords
 
 
 def _model(path, **options):
-    settings = config.SubwordConfig(**({"vocab_size": 60} | options))
+    settings = subword_config.SubwordConfig(**({"vocab_size": 60} | options))
     path.write_bytes(subwords.learn(["a b c d"] * 9, settings, "src", 1000))
     return path
 

@@ -1,6 +1,6 @@
 import pytest
 
-from preprocessing import config
+from preprocessing import config, corpus_config, subword_config
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ from preprocessing import config
 )
 def test_a_corpus_that_is_not_clear_is_refused(given, message):
     with pytest.raises(ValueError, match=message):
-        config.CorpusConfig(**given)
+        corpus_config.CorpusConfig(**given)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_a_corpus_that_is_not_clear_is_refused(given, message):
 )
 def test_a_vocabulary_that_cannot_be_is_refused(given, message):
     with pytest.raises(ValueError, match=message):
-        config.SubwordConfig(**given)
+        subword_config.SubwordConfig(**given)
 
 
 @pytest.mark.parametrize(
@@ -75,16 +75,16 @@ def test_bounds_that_keep_nothing_are_refused(given):
 
 
 def test_a_side_takes_the_common_setting_unless_it_has_its_own():
-    settings = config.SubwordConfig(
+    settings = subword_config.SubwordConfig(
         vocab_size=100, tgt_vocab_size=50, model_type="bpe", src_model_type="char"
     )
     assert (settings.size("src"), settings.size("tgt")) == (100, 50)
     assert (settings.type("src"), settings.type("tgt")) == ("char", "bpe")
-    assert config.SubwordConfig().type("src") == "unigram"
+    assert subword_config.SubwordConfig().type("src") == "unigram"
 
 
 def test_a_split_takes_the_common_layout_unless_it_has_its_own():
-    corpus = config.CorpusConfig(
+    corpus = corpus_config.CorpusConfig(
         train=("a",),
         columns=("text", "label"),
         test_columns=("3", "1"),
@@ -115,18 +115,18 @@ def test_labels_that_cannot_be_are_refused(given, message):
 @pytest.mark.parametrize(
     ("group", "given"),
     [
-        ("subwords", config.SubwordConfig(shared_vocab=True)),
-        ("subwords", config.SubwordConfig(tgt_vocab_size=100)),
+        ("subwords", subword_config.SubwordConfig(shared_vocab=True)),
+        ("subwords", subword_config.SubwordConfig(tgt_vocab_size=100)),
         ("cleaning", config.CleaningConfig(max_ratio=2)),
-        ("corpus", config.CorpusConfig(corpus="numbers")),
+        ("corpus", corpus_config.CorpusConfig(corpus="numbers")),
     ],
 )
 def test_labels_have_no_target_text(group, given):
     groups = {
         "output": config.OutputConfig(data_dir="a"),
-        "corpus": config.CorpusConfig(train=("a",)),
+        "corpus": corpus_config.CorpusConfig(train=("a",)),
         "task": config.TaskConfig(task="labels"),
-        "subwords": config.SubwordConfig(),
+        "subwords": subword_config.SubwordConfig(),
         "cleaning": config.CleaningConfig(),
     }
     with pytest.raises(ValueError, match="pairs, not labels|labels have no text"):

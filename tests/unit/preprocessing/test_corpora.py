@@ -3,17 +3,17 @@ from typing import Any
 import pytest
 
 from pipeline import exits
-from preprocessing import config, corpora
+from preprocessing import corpora, corpus_config
 
 
-def _corpus(tmp_path, **files) -> config.CorpusConfig:
+def _corpus(tmp_path, **files) -> corpus_config.CorpusConfig:
     """Writes files and returns a corpus of them; a value is text or bytes."""
     given = {}
     for name, content in files.items():
         path = tmp_path / f"{name}.txt"
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         given[name] = (str(path),)
-    return config.CorpusConfig(**given)
+    return corpus_config.CorpusConfig(**given)
 
 
 def _rows(corpus, task: str = "pairs") -> list[tuple[Any, ...]]:
@@ -37,7 +37,7 @@ def test_a_tab_inside_a_parallel_line_is_text(tmp_path):
 
 def test_tsv_columns_are_chosen_and_short_lines_have_no_reference(tmp_path):
     corpus = _corpus(tmp_path, train="1\ta\tx\nshort\n2\tb\ty\textra\n")
-    corpus = config.CorpusConfig(train=corpus.train, columns=("2", "3"))
+    corpus = corpus_config.CorpusConfig(train=corpus.train, columns=("2", "3"))
     assert _rows(corpus) == [
         (1, b"a", (b"x",)),
         (2, b"short", ()),
@@ -47,14 +47,14 @@ def test_tsv_columns_are_chosen_and_short_lines_have_no_reference(tmp_path):
 
 def test_several_columns_can_be_joined_and_be_references(tmp_path):
     corpus = _corpus(tmp_path, train="a\tb\tx\ty\n")
-    corpus = config.CorpusConfig(train=corpus.train, columns=("2+1", "3", "4"))
+    corpus = corpus_config.CorpusConfig(train=corpus.train, columns=("2+1", "3", "4"))
     assert _rows(corpus) == [(1, b"b a", (b"x", b"y"))]
 
 
 def test_columns_are_found_by_name_and_the_header_is_no_row(tmp_path):
     (tmp_path / "a.tsv").write_text("label\tsentence\n0\tgood\n")
     (tmp_path / "b.tsv").write_text("label\tcontent\n1\tbad\n")
-    corpus = config.CorpusConfig(
+    corpus = corpus_config.CorpusConfig(
         train=(str(tmp_path / "a.tsv"),),
         valid=(str(tmp_path / "b.tsv"),),
         columns=("sentence", "label"),
@@ -65,7 +65,7 @@ def test_columns_are_found_by_name_and_the_header_is_no_row(tmp_path):
 
 def test_a_column_that_the_header_does_not_have_is_named(tmp_path):
     (tmp_path / "a.tsv").write_text("label\tsentence\n0\tgood\n")
-    corpus = config.CorpusConfig(
+    corpus = corpus_config.CorpusConfig(
         train=(str(tmp_path / "a.tsv"),), columns=("text", "label")
     )
     with pytest.raises(exits.Refusal, match=r"no column 'text', .*'sentence'"):
@@ -76,7 +76,7 @@ def test_further_target_files_of_a_test_set_are_references(tmp_path):
     for name, text in (("src", "a\nb\n"), ("one", "x\ny\n"), ("two", "X\nY\n")):
         (tmp_path / name).write_text(text)
     files = {name: str(tmp_path / name) for name in ("src", "one", "two")}
-    corpus = config.CorpusConfig(
+    corpus = corpus_config.CorpusConfig(
         train_src=(files["src"],),
         train_tgt=(files["one"],),
         test_src=(files["src"],),
@@ -88,7 +88,7 @@ def test_further_target_files_of_a_test_set_are_references(tmp_path):
 def test_corpora_have_names_and_weights(tmp_path):
     for name in "abc":
         (tmp_path / f"{name}.tsv").write_text(f"{name}\tx\n")
-    corpus = config.CorpusConfig(
+    corpus = corpus_config.CorpusConfig(
         train=(str(tmp_path / "[ab].tsv"), str(tmp_path / "c.tsv")),
         train_names=("news", "web"),
         train_weights=("2", "0.5"),
@@ -104,7 +104,7 @@ def test_corpora_have_names_and_weights(tmp_path):
 def test_chunks_number_rows_through_all_sources(tmp_path):
     for name in "ab":
         (tmp_path / f"{name}.tsv").write_text("s\tt\n" * 2500)
-    corpus = config.CorpusConfig(train=(str(tmp_path / "*.tsv"),))
+    corpus = corpus_config.CorpusConfig(train=(str(tmp_path / "*.tsv"),))
     sources = corpora.sources(corpus, "pairs", 1000)
     assert [
         (chunk.number, chunk.first_row, chunk.first_line, chunk.size)
@@ -137,7 +137,7 @@ def test_files_of_different_length_are_refused_with_both_counts(tmp_path):
 @pytest.mark.parametrize("name", ["none.txt", "none-*.txt", ""])
 def test_a_missing_file_is_missing_input(tmp_path, name):
     """FAULTS 17; the empty name is the directory itself."""
-    corpus = config.CorpusConfig(train=(str(tmp_path / name),))
+    corpus = corpus_config.CorpusConfig(train=(str(tmp_path / name),))
     with pytest.raises(exits.Refusal, match="--train=") as error:
         corpora.sources(corpus, "pairs", 1000)
     assert error.value.code == exits.MISSING_INPUT
@@ -146,7 +146,7 @@ def test_a_missing_file_is_missing_input(tmp_path, name):
 def test_globs_are_read_in_the_order_of_their_names(tmp_path):
     for name in "cab":
         (tmp_path / f"{name}.tsv").write_text(f"{name}\tx\n")
-    corpus = config.CorpusConfig(train=(str(tmp_path / "*.tsv"),))
+    corpus = corpus_config.CorpusConfig(train=(str(tmp_path / "*.tsv"),))
     assert [source.name for source in corpora.sources(corpus, "pairs", 1000)] == [
         "a.tsv",
         "b.tsv",
@@ -158,7 +158,7 @@ def test_the_built_in_dictionary_keeps_words_apart_and_variants_together():
     by_split = {
         source.split: list(source.read_rows())
         for source in corpora.sources(
-            config.CorpusConfig(corpus="cmudict"), "pairs", 1000
+            corpus_config.CorpusConfig(corpus="cmudict"), "pairs", 1000
         )
     }
     assert len(by_split["test"]) == 12_000
@@ -173,7 +173,7 @@ def test_the_built_in_numbers_are_held_out():
     by_split = {
         source.split: {row.src for row in source.read_rows()}
         for source in corpora.sources(
-            config.CorpusConfig(corpus="numbers"), "pairs", 1000
+            corpus_config.CorpusConfig(corpus="numbers"), "pairs", 1000
         )
     }
     assert {split: len(rows) for split, rows in by_split.items()} == {

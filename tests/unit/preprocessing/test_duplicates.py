@@ -5,13 +5,20 @@ import random
 
 import pytest
 
-from preprocessing import config, corpora, duplicates, rows
+from preprocessing import (
+    config,
+    corpora,
+    corpus_config,
+    duplicates,
+    rows,
+    subword_config,
+)
 
 BUILD = config.BuildConfig(
     output=config.OutputConfig(data_dir="unused"),
-    corpus=config.CorpusConfig(train=("unused",)),
+    corpus=corpus_config.CorpusConfig(train=("unused",)),
     task=config.TaskConfig(),
-    subwords=config.SubwordConfig(),
+    subwords=subword_config.SubwordConfig(),
     cleaning=config.CleaningConfig(),
 )
 

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import exits
-from preprocessing import config, file_formats
+from preprocessing import corpus_config, file_formats
 
-LAYOUT = config.Layout("csv", (), None, False, ",", "utf-8")
+LAYOUT = corpus_config.Layout("csv", (), None, False, ",", "utf-8")
 TWO = ((0,), (1,))
 
 
-def _csv(path, content: bytes, layout: config.Layout = LAYOUT, columns=TWO):
+def _csv(path, content: bytes, layout: corpus_config.Layout = LAYOUT, columns=TWO):
     path.write_bytes(content)
     return [tuple(row) for row in file_formats.read_csv(path, layout, columns, 1000)]
 

@@ -10,16 +10,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import exits, manifest, records, vocabulary
-from preprocessing import config, corpora, encoder, rows, shards, splitting
+from preprocessing import (
+    config,
+    corpora,
+    corpus_config,
+    encoder,
+    rows,
+    shards,
+    splitting,
+    subword_config,
+)
 from tests import small_data
 
 
 def _config(**corpus) -> config.BuildConfig:
     return config.BuildConfig(
         output=config.OutputConfig(data_dir="unused"),
-        corpus=config.CorpusConfig(**({"train": ("unused",)} | corpus)),
+        corpus=corpus_config.CorpusConfig(**({"train": ("unused",)} | corpus)),
         task=config.TaskConfig(),
-        subwords=config.SubwordConfig(),
+        subwords=subword_config.SubwordConfig(),
         cleaning=config.CleaningConfig(max_bytes=60),
     )
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import exits
-from preprocessing import config, subwords
+from preprocessing import subword_config, subwords
 
 TEXT = [
     "Ein Mann fährt die Straße entlang.",
@@ -17,19 +17,19 @@ TEXT = [
 
 
 def _processor(**options) -> sentencepiece.SentencePieceProcessor:
-    settings = config.SubwordConfig(**({"vocab_size": 120} | options))
+    settings = subword_config.SubwordConfig(**({"vocab_size": 120} | options))
     return sentencepiece.SentencePieceProcessor(
         model_proto=subwords.learn(TEXT, settings, "src", 1000)
     )
 
 
 def test_the_same_text_gives_the_same_bytes():
-    settings = config.SubwordConfig(vocab_size=120, lowercase=True)
+    settings = subword_config.SubwordConfig(vocab_size=120, lowercase=True)
     first = subwords.learn(TEXT, settings, "src", 1000)
     assert subwords.learn(iter(TEXT), settings, "src", 1000) == first
 
 
-@pytest.mark.parametrize("kind", config.MODEL_TYPES)
+@pytest.mark.parametrize("kind", subword_config.MODEL_TYPES)
 def test_every_kind_of_model_has_the_special_ids(kind):
     processor = _processor(model_type=kind)
     ids = (processor.pad_id(), processor.bos_id(), processor.eos_id())
@@ -72,11 +72,11 @@ def test_what_goes_wrong_while_reading_is_not_blamed_on_sentencepiece():
         raise exits.Refusal(exits.PREEMPTED, "stopped")
 
     with pytest.raises(exits.Refusal, match="^stopped$"):
-        subwords.learn(texts(), config.SubwordConfig(), "src", 1000)
+        subwords.learn(texts(), subword_config.SubwordConfig(), "src", 1000)
 
 
 def test_what_sentencepiece_cannot_learn_is_refused_with_the_flags_named():
-    settings = config.SubwordConfig(vocab_size=8, model_type="bpe")
+    settings = subword_config.SubwordConfig(vocab_size=8, model_type="bpe")
     with pytest.raises(exits.Refusal, match="--src_vocab_size=8") as error:
         subwords.learn(TEXT, settings, "src", 1000)
     assert error.value.code == exits.BAD_DATA
