@@ -19,6 +19,7 @@ Weight decay is decoupled in all: w = w - rate * weight_decay * w, before the up
 """
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -29,6 +30,22 @@ _ADAFACTOR_DECAY, _ADAFACTOR_CLIP = 0.8, 1.0
 _ADAFACTOR_EPSILON1, _ADAFACTOR_EPSILON2 = 1e-30, 1e-3
 
 Named = dict[str, tf.Variable]
+
+
+class Given(NamedTuple):
+    """What an update is made from.
+
+    Attributes:
+        gradient: Scaled; 0 if nothing is to change.
+        rate: The learning rate; 0 if nothing is to change.
+        live: Whether something is, bool [].
+        updates: Updates made, this one included, from 1.
+    """
+
+    gradient: tf.Tensor
+    rate: tf.Tensor
+    live: tf.Tensor
+    updates: tf.Tensor
 
 
 class Optimizer(tf.Module):
@@ -77,7 +94,8 @@ class Optimizer(tf.Module):
             rate = tf.cast(tf.where(live, learning_rate, 0.0), kind)
             if self._config.weight_decay and self._is_decayed(name):
                 weight.assign_sub(rate * self._config.weight_decay * weight)
-            self._update(name, weight, gradient, rate, live, tf.cast(updates, kind))
+            given = Given(gradient, rate, live, tf.cast(updates, kind))
+            self._update(name, weight, given)
 
     def _is_decayed(self, name: str) -> bool:
         return name.rpartition("/")[2] not in self._config.no_decay
@@ -88,16 +106,8 @@ class Optimizer(tf.Module):
             for name, weight in self._weights.items()
         }
 
-    def _update(
-        self,
-        name: str,
-        weight: tf.Variable,
-        gradient: tf.Tensor,
-        rate: tf.Tensor,
-        live: tf.Tensor,
-        updates: tf.Tensor,
-    ) -> None:
-        """Moves one weight; with `live` unset, gradient and rate are 0 already."""
+    def _update(self, name: str, weight: tf.Variable, given: Given) -> None:
+        """Moves one weight, and its moments."""
         raise NotImplementedError
 
 
@@ -110,15 +120,7 @@ class Adam(Optimizer):
         self.first_moment = self._zeros()
         self.second_moment = self._zeros()
 
-    def _update(
-        self,
-        name: str,
-        weight: tf.Variable,
-        gradient: tf.Tensor,
-        rate: tf.Tensor,
-        live: tf.Tensor,
-        updates: tf.Tensor,
-    ) -> None:
+    def _update(self, name: str, weight: tf.Variable, given: Given) -> None:
         kind = weight.dtype
         one, zero = tf.ones([], kind), tf.zeros([], kind)
         beta1, beta2 = (
@@ -128,13 +130,13 @@ class Adam(Optimizer):
             var=weight.handle,
             m=self.first_moment[name].handle,
             v=self.second_moment[name].handle,
-            beta1_power=tf.where(live, beta1**updates, zero),
-            beta2_power=tf.where(live, beta2**updates, zero),
-            lr=rate,
-            beta1=tf.where(live, beta1, one),
-            beta2=tf.where(live, beta2, one),
+            beta1_power=tf.where(given.live, beta1**given.updates, zero),
+            beta2_power=tf.where(given.live, beta2**given.updates, zero),
+            lr=given.rate,
+            beta1=tf.where(given.live, beta1, one),
+            beta2=tf.where(given.live, beta2, one),
             epsilon=tf.constant(self._config.epsilon, kind),
-            grad=gradient,
+            grad=given.gradient,
         )
 
 
@@ -146,21 +148,14 @@ class Lion(Optimizer):
         super().__init__(config, weights)
         self.moment = self._zeros()
 
-    def _update(
-        self,
-        name: str,
-        weight: tf.Variable,
-        gradient: tf.Tensor,
-        rate: tf.Tensor,
-        live: tf.Tensor,
-        updates: tf.Tensor,
-    ) -> None:
-        del updates
+    def _update(self, name: str, weight: tf.Variable, given: Given) -> None:
         moment = self.moment[name]
         beta1, beta2 = self._config.beta1, self._config.beta2
-        weight.assign_sub(rate * tf.sign(beta1 * moment + (1 - beta1) * gradient))
-        later = beta2 * moment + (1 - beta2) * gradient
-        moment.assign(tf.where(live, later, moment))
+        weight.assign_sub(
+            given.rate * tf.sign(beta1 * moment + (1 - beta1) * given.gradient)
+        )
+        later = beta2 * moment + (1 - beta2) * given.gradient
+        moment.assign(tf.where(given.live, later, moment))
 
 
 class Sgd(Optimizer):
@@ -171,20 +166,11 @@ class Sgd(Optimizer):
         super().__init__(config, weights)
         self.moment = self._zeros()
 
-    def _update(
-        self,
-        name: str,
-        weight: tf.Variable,
-        gradient: tf.Tensor,
-        rate: tf.Tensor,
-        live: tf.Tensor,
-        updates: tf.Tensor,
-    ) -> None:
-        del updates
+    def _update(self, name: str, weight: tf.Variable, given: Given) -> None:
         moment = self.moment[name]
-        later = self._config.momentum * moment + gradient
-        weight.assign_sub(rate * later)
-        moment.assign(tf.where(live, later, moment))
+        later = self._config.momentum * moment + given.gradient
+        weight.assign_sub(given.rate * later)
+        moment.assign(tf.where(given.live, later, moment))
 
 
 class Adafactor(Optimizer):
@@ -204,21 +190,13 @@ class Adafactor(Optimizer):
             else:
                 self.full[name] = _variable(shape, kind)
 
-    def _update(
-        self,
-        name: str,
-        weight: tf.Variable,
-        gradient: tf.Tensor,
-        rate: tf.Tensor,
-        live: tf.Tensor,
-        updates: tf.Tensor,
-    ) -> None:
-        decay = 1 - updates**-_ADAFACTOR_DECAY
-        squares = tf.square(gradient) + _ADAFACTOR_EPSILON1
+    def _update(self, name: str, weight: tf.Variable, given: Given) -> None:
+        decay = 1 - given.updates**-_ADAFACTOR_DECAY
+        squares = tf.square(given.gradient) + _ADAFACTOR_EPSILON1
 
         def follow(mean: tf.Variable, now: tf.Tensor) -> tf.Tensor:
             later = decay * mean + (1 - decay) * now
-            mean.assign(tf.where(live, later, mean))
+            mean.assign(tf.where(given.live, later, mean))
             return later
 
         if name in self.full:
@@ -230,10 +208,10 @@ class Adafactor(Optimizer):
                 tf.math.rsqrt(rows / tf.reduce_mean(rows))[:, None]
                 * tf.math.rsqrt(columns)[None, :]
             )
-        update = gradient * inverse
+        update = given.gradient * inverse
         update /= tf.maximum(1.0, _root_mean_square(update) / _ADAFACTOR_CLIP)
         size = tf.maximum(_root_mean_square(weight), _ADAFACTOR_EPSILON2)
-        weight.assign_sub(rate * size * update)
+        weight.assign_sub(given.rate * size * update)
 
 
 KINDS: dict[str, Callable[[config_lib.OptimizerConfig, Named], Optimizer]] = {
