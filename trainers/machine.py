@@ -4,6 +4,11 @@ import os
 import pathlib
 
 import tensorflow as tf
+from tensorflow.python.client import device_lib
+
+from trainers import clock
+
+_CGROUP_LIMIT = pathlib.Path("/sys/fs/cgroup/memory.max")
 
 
 def describe() -> dict[str, str]:
@@ -18,6 +23,35 @@ def describe() -> dict[str, str]:
     }
 
 
+def room_bytes() -> float:
+    """Returns the memory that this process may hold: a GPU's, else the machine's.
+
+    On a machine it is what is free now and what this process has already, and no more
+    than a container's limit.
+    """
+    devices = [
+        device
+        for device in device_lib.list_local_devices()
+        if device.device_type == "GPU"
+    ]
+    if devices:
+        return float(min(device.memory_limit for device in devices))
+    fields = dict(
+        line.split(":") for line in _text(pathlib.Path("/proc/meminfo")).splitlines()
+    )
+    free = 1024 * int(fields.get("MemAvailable", "0 kB").split()[0])
+    limit = _text(_CGROUP_LIMIT).strip()
+    here = free + clock.peak_rss_mb() * 2**20
+    return min(here, float(limit)) if limit.isdecimal() else here
+
+
+def peak_bytes() -> float:
+    """Returns the most memory held so far where the step runs."""
+    if tf.config.list_physical_devices("GPU"):
+        return float(tf.config.experimental.get_memory_info("GPU:0")["peak"])
+    return clock.peak_rss_mb() * 2**20
+
+
 def cpu_flags() -> set[str]:
     """Returns the instruction sets that Linux says the processor has."""
     return set(_cpu_info().get("flags", "").split())
@@ -25,9 +59,11 @@ def cpu_flags() -> set[str]:
 
 def _cpu_info() -> dict[str, str]:
     """Returns what Linux says of the first processor; nothing elsewhere."""
-    path = pathlib.Path("/proc/cpuinfo")
-    if not path.is_file():
-        return {}
-    first = path.read_text(encoding="utf-8").partition("\n\n")[0]
+    first = _text(pathlib.Path("/proc/cpuinfo")).partition("\n\n")[0]
     pairs = (line.partition(":") for line in first.splitlines())
     return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _text(path: pathlib.Path) -> str:
+    """Returns what a file of the system says; nothing where there is none."""
+    return path.read_text(encoding="utf-8") if path.is_file() else ""

@@ -1,0 +1,36 @@
+"""`--tokens_per_batch=auto`: as many tokens as memory has room for.
+
+The memory a step needs grows linearly with the tokens of its batch. Two budgets are
+tried, as the largest batches of their plans, and the line through what they took says
+what fits. What is chosen is tried as well before the first step, as in every run.
+"""
+
+from collections.abc import Callable
+
+_FIRST_TOKENS = 4096
+_SHARE = 0.8  # of the memory there is
+_MULTIPLE = 256
+_FEWEST_BATCHES = 100  # of an epoch: fewer are no stochastic gradient
+
+
+def fit(
+    peak_bytes: Callable[[int], float],
+    *,
+    room_bytes: float,
+    longest: int,
+    epoch_tokens: int,
+) -> int:
+    """Returns a budget of padded tokens on the larger side.
+
+    Args:
+        peak_bytes: The most memory held so far, after a step within a budget.
+        room_bytes: The memory there is.
+        longest: The longest side of any example, in tokens.
+        epoch_tokens: Tokens of an epoch, on the larger side.
+    """
+    first = max(_FIRST_TOKENS, longest)
+    low, high = peak_bytes(first), peak_bytes(2 * first)
+    per_token = max((high - low) / first, 1.0)
+    fitting = 2 * first + int((_SHARE * room_bytes - high) / per_token)
+    most = max(first, epoch_tokens // _FEWEST_BATCHES)
+    return max(longest, min(fitting, most) // _MULTIPLE * _MULTIPLE)
