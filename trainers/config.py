@@ -287,6 +287,11 @@ class StartConfig:
         "For --init_from of another toolkit: a file with a pattern of its names and "
         "our name a line; what the * of one match stands for the * of the other.",
     )
+    init_vocab: tuple[str, ...] = knobs.knob(
+        (),
+        "The vocabulary of such a checkpoint: a file for the source and one for the "
+        "target, or one for both, with a subword a line in the order of its ids.",
+    )
     freeze: tuple[str, ...] = knobs.knob(
         (),
         "Weights that are not trained, by the beginnings of their names, as in "
@@ -303,6 +308,11 @@ class StartConfig:
         """Raises ValueError for flags that do not go together."""
         if self.name_map is not None and self.init_from is None:
             raise ValueError(f"--name_map={self.name_map} is for --init_from")
+        if len(self.init_vocab) > 2 or (self.init_vocab and self.init_from is None):
+            raise ValueError(
+                f"--init_vocab={','.join(self.init_vocab)}: want one file or two, "
+                "beside --init_from"
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

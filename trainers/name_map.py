@@ -3,10 +3,13 @@
 import pathlib
 import re
 from collections.abc import Mapping
+from typing import TypeVar
 
 import numpy as np
 
 from pipeline import exits
+
+Tensor = TypeVar("Tensor")
 
 
 def renamed(
@@ -35,13 +38,14 @@ def renamed(
                 f"--name_map={path}:{number}: want PATTERN NAME, with no more * in the "
                 "name than in the pattern",
             )
-        found |= _matching(tensors, *fields)
+        found |= matching(tensors, *fields)
     return found
 
 
-def _matching(
-    tensors: Mapping[str, np.ndarray], pattern: str, name: str
-) -> dict[str, np.ndarray]:
+def matching(
+    tensors: Mapping[str, Tensor], pattern: str, name: str
+) -> dict[str, Tensor]:
+    """Returns the tensors whose name a pattern matches, under another name."""
     parts = [re.escape(part) for part in pattern.split("*")]
     expression = re.compile("(.*)".join(parts))
     found = {}

@@ -218,11 +218,7 @@ def _read(asked: config.StartConfig) -> Foreign:
     prefix = _prefix(path)
     try:
         reader = tf.train.load_checkpoint(str(prefix))
-        names = [
-            name
-            for name in reader.get_variable_to_shape_map()
-            if name != checkpoints.RUN_STATE
-        ]
+        names = reader.get_variable_to_shape_map()
         tensors = {name: reader.get_tensor(name) for name in names}
     except (tf.errors.OpError, ValueError, IndexError) as error:
         reason = str(error).split("\n")[0]
@@ -230,7 +226,7 @@ def _read(asked: config.StartConfig) -> Foreign:
             exits.BAD_DATA, f"--init_from={prefix}: cannot be read ({reason})"
         ) from None
     told = str(prefix)
-    if any(name.startswith(_OURS[0]) for name in tensors):
+    if tensors.pop(checkpoints.RUN_STATE, None) is not None:
         ours = {
             name.removeprefix(start): value
             for start in _OURS
@@ -241,7 +237,7 @@ def _read(asked: config.StartConfig) -> Foreign:
     plain = {name.removesuffix(_OBJECT_SUFFIX): v for name, v in tensors.items()}
     if asked.name_map is not None:
         plain = name_map.renamed(plain, pathlib.Path(asked.name_map))
-    return Foreign(plain, {}, told)
+    return Foreign(plain, _listed(asked.init_vocab), told)
 
 
 def _prefix(path: pathlib.Path) -> pathlib.Path:
@@ -260,6 +256,21 @@ def _prefix(path: pathlib.Path) -> pathlib.Path:
             f"--init_from={path}: is neither a run's --workdir nor a checkpoint",
         )
     return pathlib.Path(latest)
+
+
+def _listed(paths: Sequence[str]) -> Pieces:
+    """Returns the vocabularies in files of a subword a line, source first."""
+    if not paths:
+        return {}
+    sides = []
+    for path in map(pathlib.Path, paths):
+        if not path.is_file():
+            raise exits.Refusal(
+                exits.MISSING_INPUT, f"--init_vocab={path}: no such file"
+            )
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+        sides.append([line.removesuffix("\r").split("\t")[0] for line in lines])
+    return {"src": sides[0], "tgt": sides[-1]}
 
 
 def _pieces_beside(prefix: pathlib.Path) -> Pieces:

@@ -1,12 +1,15 @@
+import pathlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from pipeline import exits
 from tests import small_models
-from trainers import checkpoints, config, naming, starting
+from trainers import checkpoints, config, name_map, naming, starting
 from trainers.models import transformer
 
+NAMES = pathlib.Path(starting.__file__).with_name("opennmt_tf.names")
 OLD = [f"w{k}" for k in range(20)]
 NEW = [f"w{k}" for k in range(10, 34)]
 
@@ -173,6 +176,62 @@ def test_checkpoints_of_tensorflow_1_are_read_by_a_map_of_names(tmp_path):
     np.testing.assert_array_equal(
         new["encoder/1/attention/query/kernel"], old["encoder/1/attention/query/kernel"]
     )
+
+
+class Node(tf.Module):
+    """A place in a tree of objects, as Keras layers are one."""
+
+
+def _tree(named):
+    """Returns objects whose attributes and lists lead to variables by their names."""
+    root = Node()
+    for name, value in named.items():
+        at = root
+        *places, last = name.split("/")
+        for place, following in zip(places, [*places[1:], last], strict=True):
+            if isinstance(at, list):
+                at += [Node() for _ in range(int(place) + 1 - len(at))]
+                at = at[int(place)]
+            else:
+                if not hasattr(at, place):
+                    setattr(at, place, [] if following.isdecimal() else Node())
+                at = getattr(at, place)
+        setattr(at, last, tf.Variable(value))
+    return root
+
+
+def test_checkpoints_of_opennmt_tf_are_read_by_the_names_that_stand_ready(tmp_path):
+    old = _weights(20, 1, tied_embeddings="output")
+    theirs = {}
+    lines = NAMES.read_text().split("\n")
+    pairs = [line.split() for line in lines if line and line[0] != "#"]
+    for name, value in old.items():
+        back = {
+            found
+            for pattern, ours in pairs
+            for found in name_map.matching({name: name}, ours, pattern)
+        }
+        assert len(back) == 1, name
+        theirs[back.pop()] = value.numpy()
+    root = _tree({name.removeprefix("model/"): value for name, value in theirs.items()})
+    prefix = tf.train.Checkpoint(model=root).save(str(tmp_path / "ckpt"))
+    shifted = ["<blank>", *OLD[:19]]  # row i is of the subword before
+    (tmp_path / "vocab").write_text("\n".join(shifted) + "\n")
+    new = _weights(20, 2, tied_embeddings="output")
+    asked = config.StartConfig(
+        init_from=prefix,
+        name_map=str(NAMES),
+        init_vocab=(str(tmp_path / "vocab"),),
+    )
+    (report,) = starting.begin(new, asked, {"src": OLD, "tgt": OLD})
+    assert not report.fresh
+    assert not report.other_shape
+    np.testing.assert_array_equal(
+        new["src_embedding/vectors"][:19], old["src_embedding/vectors"][1:20]
+    )
+    for name, weight in new.items():
+        if not name.endswith("vectors"):
+            np.testing.assert_array_equal(weight, old[name])
 
 
 def test_weights_are_frozen_by_the_beginning_of_their_name():
