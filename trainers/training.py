@@ -177,7 +177,7 @@ def _announce(ready: run_lib.Run) -> None:
 
 def _try_memory(ready: run_lib.Run) -> None:
     """Runs the largest batches of the plan through the step, without an effect."""
-    batches = memory_trial.largest_batches(ready.source.plan)
+    batches = memory_trial.largest_batches(ready.source.plan, ready.source.kind)
     ready.step.try_memory(batches)
     begin = time.monotonic()
     ready.step.try_memory(batches[-1:])  # again: now nothing is prepared for its shape
