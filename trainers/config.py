@@ -353,7 +353,7 @@ class Seq2SeqConfig:
 class WeightsConfig:
     """Which weights."""
 
-    workdir: str = knobs.knob(help_text="A run of trainers.seq2seq.")
+    workdir: str = knobs.knob(help_text="The working directory of a run.")
     checkpoints: str = knobs.knob(
         "best", "Which weights: best (on valid), last, or average:K of the newest K."
     )

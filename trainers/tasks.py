@@ -21,4 +21,10 @@ class Task(NamedTuple):
     targets: str
 
 
+def classes(num_classes: int) -> Task:
+    """Returns the task of texts to classes."""
+    spec = batching.label_spec(num_classes)
+    return Task(spec, "accuracy", "examples_per_sec", "examples")
+
+
 SEQ2SEQ = Task(batching.SPEC, "token_accuracy", "tgt_tokens_per_sec", "target tokens")

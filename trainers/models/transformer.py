@@ -268,8 +268,13 @@ class Transformer(tf.Module):
         """Returns the decoder's output, float [B * T, D]."""
         encoded, mask = self._encode(batch.src_ids, draw)
         num_rows, length = tf.unstack(tf.shape(batch.tgt_in_ids))
-        stream = self._embed(
-            self.tgt_embedding, batch.tgt_in_ids, draw, "tgt_embedding"
+        stream = embed(
+            self.tgt_embedding,
+            batch.tgt_in_ids,
+            self._config.dropout_rate,
+            draw,
+            "tgt_embedding",
+            dtype=self._dtype,
         )
         causal = attention.causal_mask(length)
         for index, layer in enumerate(self.decoder):
@@ -283,20 +288,33 @@ class Transformer(tf.Module):
         """Returns the encoder's output, [B * S, D], and the mask of its padding."""
         num_rows = tf.shape(src_ids)[0]
         mask = attention.padding_mask(src_ids != vocabulary.PAD_ID)
-        stream = self._embed(self.src_embedding, src_ids, draw, "src_embedding")
+        stream = embed(
+            self.src_embedding,
+            src_ids,
+            self._config.dropout_rate,
+            draw,
+            "src_embedding",
+            dtype=self._dtype,
+        )
         for index, layer in enumerate(self.encoder):
             stream = layer(stream, num_rows, mask, draw, f"encoder/{index}")
         if self._pre:
             stream = self.encoder_norm(stream)
         return stream, mask
 
-    def _embed(
-        self, embedding: layers.Embedding, ids: tf.Tensor, draw: noise.Noise, place: str
-    ) -> tf.Tensor:
-        """Returns embeddings with positions added, [B * T, D], for int32 [B, T]."""
-        num_rows, length = tf.unstack(tf.shape(ids))
-        positions = layers.sinusoids(length, self._config.d_model)
-        vectors = embedding(tf.reshape(ids, [-1]))
-        stream = vectors + tf.tile(tf.cast(positions, vectors.dtype), [num_rows, 1])
-        stream = tf.cast(stream, self._dtype)
-        return draw.dropout(stream, self._config.dropout_rate, place)
+
+def embed(
+    embedding: layers.Embedding,
+    ids: tf.Tensor,
+    dropout_rate: float,
+    draw: noise.Noise,
+    place: str,
+    *,
+    dtype: tf.DType,
+) -> tf.Tensor:
+    """Returns embeddings with positions added, [B * T, D], for int32 [B, T]."""
+    num_rows, length = tf.unstack(tf.shape(ids))
+    vectors = embedding(tf.reshape(ids, [-1]))
+    positions = layers.sinusoids(length, vectors.shape[1])
+    stream = vectors + tf.tile(tf.cast(positions, vectors.dtype), [num_rows, 1])
+    return draw.dropout(tf.cast(stream, dtype), dropout_rate, place)
