@@ -9,6 +9,9 @@ A pair of 3 source and 2 target subwords, in a bucket of 5 and 4 tokens:
 A filler row, which only completes a shape, has the source EOS and the target input BOS,
 since a row whose keys are all masked has no softmax and stops cuDNN; its target output
 is PAD throughout.
+
+A labelled text has the shares of its classes, one of them 1 where the label is hard, in
+place of a target; a filler row has none.
 """
 
 from typing import NamedTuple
@@ -32,12 +35,24 @@ class Batch(NamedTuple):
     tgt_out_ids: tf.Tensor
 
 
+class LabelBatch(NamedTuple):
+    """A dense batch of labelled texts. S is a bucket's boundary, C the classes.
+
+    Attributes:
+        src_ids: Source and EOS, int32 [B, S].
+        shares: Of each class, float32 [B, C]; they sum to 1, or to 0 in a filler row.
+    """
+
+    src_ids: tf.Tensor
+    shares: tf.Tensor
+
+
 class Counts(NamedTuple):
     """How large a batch is, int64 [] each.
 
     Attributes:
         src_tokens: Source tokens that are not padding.
-        padded: Source and target tokens, padding included.
+        padded: Source and target tokens, padding included; a label is one token.
     """
 
     src_tokens: tf.Tensor
@@ -45,6 +60,14 @@ class Counts(NamedTuple):
 
 
 SPEC = Batch(*(tf.TensorSpec([None, None], tf.int32, name) for name in Batch._fields))
+
+
+def label_spec(num_classes: int) -> LabelBatch:
+    """Returns the signature of a batch of labelled texts."""
+    return LabelBatch(
+        tf.TensorSpec([None, None], tf.int32, "src_ids"),
+        tf.TensorSpec([None, num_classes], tf.float32, "shares"),
+    )
 
 
 def to_dense(
@@ -76,11 +99,38 @@ def to_dense(
     )
 
 
-def count(batch: Batch) -> Counts:
+def to_labelled(
+    src: tf.RaggedTensor,
+    labels: tf.Tensor,
+    rows: tf.Tensor,
+    src_length: tf.Tensor,
+    num_classes: int,
+) -> LabelBatch:
+    """Returns the chosen rows as a batch.
+
+    Args:
+        src: Source ids of a pool, ragged int32 [N, None], N at least 1.
+        labels: Classes, int32 [N], or shares of them, float32 [N, C].
+        rows: Which rows, int64 [B]; below 0 for a filler row.
+        src_length: S, the padded source length, int32 [].
+        num_classes: C.
+    """
+    real = rows >= 0
+    src_ids, src_end = _padded(src, rows, real, src_length)
+    chosen = tf.gather(labels, tf.where(real, rows, 0))
+    shares = tf.one_hot(chosen, num_classes) if labels.shape.rank == 1 else chosen
+    return LabelBatch(
+        src_ids=tf.where(src_end, tf.constant(vocabulary.EOS_ID, tf.int32), src_ids),
+        shares=tf.where(real[:, None], shares, 0.0),
+    )
+
+
+def count(batch: Batch | LabelBatch) -> Counts:
     """Returns how large a batch is."""
+    targets = batch.tgt_out_ids if isinstance(batch, Batch) else batch.shares[:, 0]
     return Counts(
         src_tokens=tf.math.count_nonzero(batch.src_ids),
-        padded=tf.size(batch.src_ids, tf.int64) + tf.size(batch.tgt_out_ids, tf.int64),
+        padded=tf.size(batch.src_ids, tf.int64) + tf.size(targets, tf.int64),
     )
 
 

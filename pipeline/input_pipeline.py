@@ -2,7 +2,7 @@
 
     plan        Python   which rows make which batch, from the sidecars alone
     load_pool   tf.data  a pool's shards read and parsed at once, ragged
-    to_dense    tf.data  a batch's rows gathered and padded
+    dense       tf.data  a batch's rows gathered and padded
 
 The next pool is read while the batches of this one are used, so at most two pools are
 in memory, whatever the size of the corpus.
@@ -11,27 +11,26 @@ in memory, whatever the size of the corpus.
 import contextlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from pipeline import (
-    batching,
     bucketing,
     config,
+    examples,
     exits,
     locations,
     manifest,
     mixing,
     records,
-    vocabulary,
 )
 from pipeline import plan as plan_lib
 
 PREFETCHED_BATCHES = 8
 _POOLS_IN_MEMORY = 2
-_ID_BYTES, _SPLIT_BYTES = 4, 8  # int32 ids; int64 row splits
+_ID_BYTES = 4  # int32
 _PARSED_BYTES = 8  # an id while it is parsed
 
 
@@ -42,11 +41,13 @@ class Source(NamedTuple):
         shards: For each shard of the plan, its file in every segmentation.
         stats: Size and time of last change of each, as they were planned with.
         plan: Which of their rows make which batch.
+        kind: What the records hold.
     """
 
     shards: list[tuple[locations.Location, ...]]
     stats: list[tuple[tuple[int, int], ...]]
     plan: plan_lib.Plan
+    kind: examples.Kind = examples.PAIRS
 
     def files(self, epoch: int, shards: Iterable[int]) -> list[locations.Location]:
         """Returns the files of some shards that an epoch reads."""
@@ -158,7 +159,7 @@ def open_corpora(
     except ValueError as error:
         raise exits.Refusal(exits.BAD_DATA, str(error)) from None
     stats = [tuple(map(_stat, files)) for files in paths]
-    return Source(paths, stats, plan)
+    return Source(paths, stats, plan, examples.kind_of(corpora[0].facts))
 
 
 def _lengths(
@@ -204,12 +205,13 @@ def read_ahead_bytes(source: Source) -> int:
         lengths = [plan.lengths(shard, 0) for shard in shards]
         num_tokens = sum(int(part.sum(dtype=np.int64)) for part in lengths)
         num_rows = sum(map(len, lengths))
-        held = _ID_BYTES * num_tokens + 2 * _SPLIT_BYTES * num_rows
+        held = _ID_BYTES * num_tokens + source.kind.row_bytes * num_rows
         on_disk = sum([_stat(path)[0] for path in source.files(0, shards)])
         parsing = on_disk + _PARSED_BYTES * num_tokens
         largest = max(largest, _POOLS_IN_MEMORY * held + parsing)
-    sides = plan.buckets.rows * (plan.buckets.src + 2 * plan.buckets.tgt)
-    return largest + PREFETCHED_BATCHES * _ID_BYTES * int(sides.max())
+    buckets = plan.buckets
+    sizes = buckets.rows * source.kind.width(buckets.src, buckets.tgt)
+    return largest + PREFETCHED_BATCHES * _ID_BYTES * int(sizes.max())
 
 
 def batches(
@@ -219,7 +221,7 @@ def batches(
     num_epochs: int | None = None,
     reader: Reader = ALONE,
 ) -> tf.data.Dataset:
-    """Returns the planned batches from `start` on, as a Dataset of `Batch`.
+    """Returns the planned batches from `start` on, as a Dataset of its kind's.
 
     Args:
         source: The split and its plan.
@@ -234,76 +236,65 @@ def batches(
     # Nothing here is left for tf.data to tune. Closing the iterator once took 57 s, not
     # seen again without the tuning thread, which sleeps for up to a minute at a time.
     options.autotune.enabled = False
+    kind = source.kind
+
+    def load(*tensors: tf.Tensor) -> tuple[_PoolRows, tuple[Any, ...]]:
+        pool = _PoolRows(*tensors)
+        return pool, load_pool(pool.shards, pool.lengths, kind)
+
     return (
-        pools.map(lambda *pool: _load(_PoolRows(*pool)))
+        pools.map(load)
         .prefetch(1)  # the next pool, while the batches of this one are used
-        .flat_map(_planned_batches)
+        .flat_map(lambda pool, content: _planned_batches(pool, content, kind))
         .prefetch(PREFETCHED_BATCHES)
         .with_options(options)
     )
 
 
-def _load(pool: "_PoolRows") -> tuple["_PoolRows", tf.RaggedTensor, tf.RaggedTensor]:
-    return (pool, *load_pool(pool.shards, pool.lengths))
-
-
 def _planned_batches(
-    pool: "_PoolRows", src: tf.RaggedTensor, tgt: tf.RaggedTensor
+    pool: "_PoolRows", content: tuple[Any, ...], kind: examples.Kind
 ) -> tf.data.Dataset:
     """Returns the batches of a loaded pool, in the order of the plan."""
 
-    def one(index: tf.Tensor) -> batching.Batch:
+    def one(index: tf.Tensor) -> tuple[tf.Tensor, ...]:
         rows = pool.rows[pool.offsets[index] : pool.offsets[index + 1]]
-        shape = pool.shapes[index]
-        return batching.to_dense(src, tgt, rows, shape[0], shape[1])
+        return kind.dense(content, rows, pool.shapes[index])
 
     numbers = tf.data.Dataset.range(tf.shape(pool.shapes, tf.int64)[0])
     return numbers.map(one, num_parallel_calls=2, deterministic=True)
 
 
 def load_pool(
-    shards: tf.Tensor, lengths: tf.Tensor
-) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+    shards: tf.Tensor, lengths: tf.Tensor, kind: examples.Kind
+) -> tuple[Any, ...]:
     """Reads whole shards at once.
 
     Args:
         shards: Paths, string [P].
         lengths: What the plan believes of their records, int64 [N, 2].
+        kind: What the records hold.
 
     Returns:
-        Source and target ids, ragged int32 [N + 1, None]. The last row is one PAD, so
-        that there is a value to point at even where every text is empty.
+        Their content, as `kind` makes batches of it.
     """
     num_records = tf.shape(lengths, tf.int64)[0]
     # One more than planned would fit, so that a longer file is seen and not cut short.
     dataset = tf.data.TFRecordDataset(shards).batch(num_records + 1)
-    src, tgt, parsed = records.parse_ids(dataset.get_single_element())
+    parsed = kind.parse(dataset.get_single_element())
     message = "lengths in the shards differ from their sidecars"
     with tf.control_dependencies(
         [
             tf.debugging.assert_equal(
-                tf.shape(parsed, tf.int64)[0], num_records, message
+                tf.shape(parsed.said, tf.int64)[0], num_records, message
             ),
-            tf.debugging.assert_equal(parsed, lengths, message),
-            tf.debugging.assert_equal(src.row_lengths(), lengths[:, 0], message),
-            tf.debugging.assert_equal(tgt.row_lengths(), lengths[:, 1], message),
+            tf.debugging.assert_equal(parsed.said, lengths, message),
+            tf.debugging.assert_equal(parsed.found, lengths, message),
         ]
     ):
-        return _closed(src), _closed(tgt)
+        return tf.nest.map_structure(tf.identity, parsed.content)
 
 
-def _closed(ids: tf.RaggedTensor) -> tf.RaggedTensor:
-    """Returns the rows as int32, and after them a row of one PAD."""
-    return tf.RaggedTensor.from_row_splits(
-        tf.concat([tf.cast(ids.flat_values, tf.int32), [vocabulary.PAD_ID]], axis=0),
-        tf.concat([ids.row_splits, ids.row_splits[-1:] + 1], axis=0),
-        validate=False,
-    )
-
-
-def epoch(
-    source: Source, dataset: tf.data.Dataset | None = None
-) -> Iterator[batching.Batch]:
+def epoch(source: Source, dataset: tf.data.Dataset | None = None) -> Iterator[Any]:
     """Yields the batches of one epoch.
 
     Args:
@@ -340,13 +331,13 @@ class Stream:
         self._checked: tuple[int, int] | None = None
         if dataset is None:
             dataset = batches(source, self.cursor, reader=reader)
-        self._batches: Iterator[batching.Batch] = iter(dataset)
+        self._batches: Iterator[Any] = iter(dataset)
 
-    def __iter__(self) -> Iterator[batching.Batch]:
+    def __iter__(self) -> Iterator[Any]:
         """Returns itself."""
         return self
 
-    def __next__(self) -> batching.Batch:
+    def __next__(self) -> Any:
         """Returns the next batch; afterwards `cursor` is the one after it.
 
         Raises:

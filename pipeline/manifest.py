@@ -106,6 +106,16 @@ class Manifest:
             )
         return self.src_vocabulary, self.tgt_vocabulary
 
+    def classes(self) -> list[str]:
+        """Returns the names of the labels, by id, or refuses pairs."""
+        if self.tgt_vocabulary is not None:
+            raise exits.Refusal(
+                exits.BAD_DATA,
+                "the data directory holds pairs of texts, not texts with labels; build "
+                "one with --task=labels",
+            )
+        return self.label_names
+
     def shard_paths(
         self, data_dir: locations.Location, split: str
     ) -> list[locations.Location]:

@@ -11,7 +11,7 @@ With the sizes for weights and temperature 1, every pair comes once. Temperature
 of Arivazhagan et al. 2019, section 4.2, https://arxiv.org/abs/1907.05019.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pipeline import config, exits, files, locations, manifest
 
@@ -50,7 +50,7 @@ def corpora(data_dir: locations.Location, asked: config.BatchConfig) -> list[Cor
         if _vocabularies(facts) != wanted:
             raise exits.Refusal(
                 exits.MISMATCH,
-                f"--mix={name}: was made with another vocabulary than "
+                f"--mix={name}: was made with another vocabulary or other labels than "
                 f"--data_dir={data_dir}; build it with --spm_model={data_dir}/"
                 f"{home.src_vocabulary.filename}",
             )
@@ -97,6 +97,9 @@ def identity(members: list[Corpus]) -> str:
     return parts[0] if len(parts) == 1 else files.sha256_text("\n".join(parts))
 
 
-def _vocabularies(facts: manifest.Manifest) -> tuple[str | None, str | None]:
+def _vocabularies(facts: manifest.Manifest) -> tuple[Any, ...]:
     tgt = facts.tgt_vocabulary
-    return facts.src_vocabulary.sha256, tgt.sha256 if tgt else None
+    if tgt is not None:
+        return facts.src_vocabulary.sha256, tgt.sha256
+    is_soft = bool(facts.settings.get("soft_labels"))
+    return facts.src_vocabulary.sha256, facts.label_names, is_soft

@@ -200,6 +200,34 @@ def parse_ids(
     return parsed[SRC_IDS], parsed[TGT_IDS], parsed[LENGTHS]
 
 
+def parse_labels(
+    serialized: "tf.Tensor", num_shares: int
+) -> tuple["tf.RaggedTensor", "tf.Tensor", "tf.Tensor"]:
+    """Returns the ids and labels of many records at once.
+
+    Args:
+        serialized: Serialised Examples, string [N].
+        num_shares: Classes, where labels are soft; 0 where they are not.
+
+    Returns:
+        src_ids, ragged int64 [N, None]; labels, int32 [N], or shares, float32
+        [N, num_shares]; and lengths, int64 [N, 2].
+    """
+    import tensorflow as tf
+
+    features = {
+        SRC_IDS: tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64),
+        LENGTHS: tf.io.FixedLenFeature([2], tf.int64),
+    }
+    if num_shares:
+        features[LABEL_SHARES] = tf.io.FixedLenFeature([num_shares], tf.float32)
+        parsed = tf.io.parse_example(serialized, features)
+        return parsed[SRC_IDS], parsed[LABEL_SHARES], parsed[LENGTHS]
+    features[LABEL] = tf.io.FixedLenFeature([], tf.int64)
+    parsed = tf.io.parse_example(serialized, features)
+    return parsed[SRC_IDS], tf.cast(parsed[LABEL], tf.int32), parsed[LENGTHS]
+
+
 def read_ids(
     shard: locations.Location, batch_records: int
 ) -> Iterator[tuple["tf.RaggedTensor", "tf.RaggedTensor", np.ndarray]]:

@@ -139,26 +139,54 @@ def copy(
     source: locations.Location, vocabularies: Vocabularies, target: pathlib.Path
 ) -> None:
     """Copies the models, so that a run can translate without its data directory."""
+    copy_entries(source, vocabularies.entries, target)
+
+
+def copy_entries(
+    source: locations.Location,
+    entries: Sequence[manifest_lib.Vocabulary],
+    target: pathlib.Path,
+) -> None:
+    """Copies the models of some entries of a manifest."""
     target.mkdir(parents=True, exist_ok=True)
-    for entry in vocabularies.entries:
+    for entry in entries:
         (target / entry.filename).write_bytes((source / entry.filename).read_bytes())
-    described = [dataclasses.asdict(entry) for entry in vocabularies.entries]
+    described = [dataclasses.asdict(entry) for entry in entries]
     files.write_whole(target / _COPY, json.dumps(described, indent=1) + "\n")
 
 
 def load_copy(directory: pathlib.Path) -> Vocabularies:
     """Returns what `copy` wrote, or refuses."""
+    src, tgt = copied_entries(directory)
+    return load(directory, (src, tgt))
+
+
+def copied_entries(directory: pathlib.Path) -> list[manifest_lib.Vocabulary]:
+    """Returns the entries that `copy_entries` wrote, source first, or refuses."""
     path = directory / _COPY
     if not path.is_file():
         raise exits.Refusal(
             exits.MISSING_INPUT,
-            f"{path}: no such file; --workdir must name a run of trainers.seq2seq",
+            f"{path}: no such file; --workdir must name a run of trainers.seq2seq or "
+            "trainers.seq2vec",
         )
-    src, tgt = (
+    return [
         manifest_lib.Vocabulary(**entry)
         for entry in json.loads(path.read_text(encoding="utf-8"))
-    )
-    return load(directory, (src, tgt))
+    ]
+
+
+def load_one(
+    directory: locations.Location, entry: manifest_lib.Vocabulary
+) -> Vocabulary:
+    """Returns a vocabulary in a directory.
+
+    Raises:
+        exits.Refusal: If the file is not the one described.
+    """
+    loaded = Vocabulary(directory / entry.filename)
+    check_files(directory, [entry])
+    return loaded
 
 
 def _plain(row: Sequence[int]) -> list[int]:

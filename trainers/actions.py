@@ -17,6 +17,7 @@ from trainers import (
     run_directory,
     run_state,
     signals,
+    tasks,
     train_step,
     validation,
 )
@@ -38,13 +39,14 @@ class Log:
         directory: run_directory.RunDirectory,
         watch: clock.Clock,
         bar: progress.Progress,
+        task: tasks.Task,
         *,
         every: int,
         last_step: int,
     ) -> None:
         """Opens the TensorBoard events."""
         self._step, self._stream, self._directory = step, stream, directory
-        self._watch, self._bar = watch, bar
+        self._watch, self._bar, self._task = watch, bar, task
         self._every, self._last_step = every, last_step
         self._events = tf.summary.create_file_writer(
             str(directory.path / run_directory.EVENTS)
@@ -57,6 +59,8 @@ class Log:
         """Writes how long the sources and targets are, for [N, 2], to TensorBoard."""
         with self._events.as_default():
             for side, name in enumerate(("source", "target")):
+                if not lengths[:, side].any():
+                    continue  # labels have no length
                 tf.summary.histogram(f"tokens/{name}", lengths[:, side], step=0)
 
     def __call__(self, step: int) -> None:
@@ -78,7 +82,7 @@ class Log:
             "epoch": self._stream.cursor.epoch,
             "loss": mean("loss_sum", "num_tokens"),
             "nll": mean("nll_sum", "num_tokens"),
-            "token_accuracy": mean("num_correct", "num_tokens"),
+            self._task.accuracy: mean("num_correct", "num_tokens"),
             "gradient_norm": mean("gradient_norm", "steps"),
             "learning_rate": float(self._step.learning_rate.numpy()),
             "skipped_nonfinite_steps": int(totals["skipped"]),
@@ -92,7 +96,7 @@ class Log:
         write_events(self._events, step, {**metrics, **timing})
         loss = "not finite" if metrics["loss"] is None else f"{metrics['loss']:.3f}"
         self._bar.update(
-            note=f"loss {loss}, {timing['tgt_tokens_per_sec']:,.0f} target tokens/s"
+            note=f"loss {loss}, {timing[self._task.rate]:,.0f} {self._task.targets}/s"
         )
 
     def _timing(
@@ -105,7 +109,7 @@ class Log:
             "step": step,
             "wall_secs": self._watch.total_secs(),
             "src_tokens_per_sec": totals["src_tokens"] / secs,
-            "tgt_tokens_per_sec": totals["num_tokens"] / secs,
+            self._task.rate: totals["num_tokens"] / secs,
             "input_wait_fraction": waited / secs,
             "peak_rss_mb": clock.peak_rss_mb(),
         }
@@ -144,12 +148,12 @@ class Evaluate:
     def __init__(
         self,
         step: train_step.TrainStep,
-        validate: validation.Validation,
+        validate: validation.Validate,
         directory: run_directory.RunDirectory,
         state: run_state.RunState,
         watch: clock.Clock,
         bar: progress.Progress,
-        asked: config.Seq2SeqConfig,
+        asked: config.TrainConfig,
     ) -> None:
         """Opens the TensorBoard events."""
         self._step, self._validate = step, validate

@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from typing import Any
+from typing import Any, Protocol
 
 from pipeline import config as pipeline_config
 from pipeline import knobs, locations
@@ -34,7 +34,7 @@ class RunConfig:
         choices=("auto", "float32", "bfloat16", "float16"),
     )
     label_smoothing: float = knobs.knob(
-        0.1, "Target mass spread over all subwords, in [0, 1)."
+        0.1, "Target mass spread over all subwords or classes, in [0, 1)."
     )
     log_every_steps: int = knobs.knob(
         100, "Steps between two lines of metrics.jsonl.", may_change=True
@@ -273,6 +273,46 @@ class ValidationConfig:
             raise ValueError("--patience needs --eval_every_steps above 0")
 
 
+class Judged(Protocol):
+    """How a run of any task is validated."""
+
+    @property
+    def eval_every_steps(self) -> int:
+        """Steps between two validations; 0 for none."""
+
+    @property
+    def best_metric(self) -> str:
+        """What the best checkpoint is best in."""
+
+    @property
+    def patience(self) -> int:
+        """Validations without a better one until the run ends; 0 for never."""
+
+
+class TrainConfig(Protocol):
+    """What the config of every task has."""
+
+    @property
+    def run(self) -> RunConfig:
+        """Directories, steps, saving."""
+
+    @property
+    def validation(self) -> Judged:
+        """When to validate, and what is best."""
+
+    @property
+    def batch(self) -> pipeline_config.BatchConfig:
+        """How examples are grouped."""
+
+    @property
+    def optimizer(self) -> OptimizerConfig:
+        """What a gradient does to the weights."""
+
+    @property
+    def schedule(self) -> ScheduleConfig:
+        """The learning rate."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StartConfig:
     """Start."""
@@ -355,7 +395,7 @@ class Seq2SeqConfig:
 class WeightsConfig:
     """Which weights."""
 
-    workdir: str = knobs.knob(help_text="A run of trainers.seq2seq.")
+    workdir: str = knobs.knob(help_text="The working directory of a run.")
     checkpoints: str = knobs.knob(
         "best", "Which weights: best (on valid), last, or average:K of the newest K."
     )

@@ -25,7 +25,7 @@ from pipeline import (
     runtime,
     vocabulary,
 )
-from trainers import config, run_directory
+from trainers import config, run_directory, seq2vec_config
 
 _BATCH_TOKENS = 4096
 _NUM_BUCKETS = 16
@@ -54,6 +54,9 @@ class EvaluateConfig:
 def main(asked: EvaluateConfig) -> None:
     """Scores, prints and writes the result."""
     workdir = pathlib.Path(asked.weights.workdir)
+    if run_directory.is_of_vectors(workdir):
+        _evaluate_vectors(asked, workdir)
+        return
     flags = f"--flagfile={run_directory.flagfile(workdir)}"
     run = binding.parse_or_exit(["", flags], config.Seq2SeqConfig, "")
     data_dir = locations.locate(asked.data_dir or run.run.data_dir)
@@ -65,6 +68,23 @@ def main(asked: EvaluateConfig) -> None:
     result = _scores(asked, run, data_dir, facts, vocabularies)
     text = json.dumps(result)
     files.write_whole(workdir / f"evaluate_{asked.split}.json", text + "\n")
+    print(text)
+
+
+def _evaluate_vectors(asked: EvaluateConfig, workdir: pathlib.Path) -> None:
+    """Does the same for a run of trainers.seq2vec."""
+    flags = f"--flagfile={run_directory.flagfile(workdir)}"
+    run = binding.parse_or_exit(["", flags], seq2vec_config.Seq2VecConfig, "")
+    runtime.start()
+    from trainers import class_evaluation
+
+    data_dir = locations.locate(asked.data_dir or run.run.data_dir)
+    shown, result = class_evaluation.evaluate(
+        run, asked.weights, data_dir, asked.split, asked.samples
+    )
+    text = json.dumps(result)
+    files.write_whole(workdir / f"evaluate_{asked.split}.json", text + "\n")
+    print(shown)
     print(text)
 
 

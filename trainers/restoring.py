@@ -32,6 +32,15 @@ def load(
         exits.Refusal: If there is no such checkpoint, or it is of another model.
     """
     model = build.make(asked, vocabularies)
+    return model, restore(model, weights)
+
+
+def restore(model: tf.Module, weights: config.WeightsConfig) -> str:
+    """Gives a model the weights of a run; returns which checkpoints, in words.
+
+    Raises:
+        exits.Refusal: If there is no such checkpoint, or it is of another model.
+    """
     which = weights.checkpoints
     directory = run_directory.RunDirectory(pathlib.Path(weights.workdir))
     prefixes, tensors = _read(directory, which)
@@ -41,7 +50,7 @@ def load(
     names = [prefix.name for prefix in prefixes]
     told = names[0] if len(names) == 1 else f"mean of {names[0]} to {names[-1]}"
     kind = ", moving average" if averaged else ""
-    return model, f"{told} ({which}{kind})"
+    return f"{told} ({which}{kind})"
 
 
 def _read(

@@ -19,6 +19,7 @@ SAMPLES = "samples.txt"
 CHECKPOINTS = "checkpoints"
 BEST = "best"
 VOCABULARY = "vocabulary"
+LABELS = "labels.json"
 EVENTS = "events"
 _SAMPLES_HEAD = "== step "
 _VALIDATION = "valid_loss"  # what a line of metrics.jsonl about a validation has
@@ -30,9 +31,28 @@ def flagfile(workdir: pathlib.Path) -> pathlib.Path:
     if not path.is_file():
         raise exits.Refusal(
             exits.MISSING_INPUT,
-            f"--workdir={workdir}: has no {FLAGS}; name a run of trainers.seq2seq",
+            f"--workdir={workdir}: has no {FLAGS}; name a run of trainers.seq2seq or "
+            "trainers.seq2vec",
         )
     return path
+
+
+def is_of_vectors(workdir: pathlib.Path) -> bool:
+    """Returns whether a directory is that of a run of trainers.seq2vec."""
+    lines = flagfile(workdir).read_text(encoding="utf-8").split("\n")
+    return any(line.startswith("--pooling=") for line in lines)
+
+
+def labels(workdir: pathlib.Path) -> list[str]:
+    """Returns the names of the classes of a run, by id, or refuses."""
+    path = workdir / LABELS
+    if not path.is_file():
+        raise exits.Refusal(
+            exits.MISSING_INPUT,
+            f"--workdir={workdir}: has no {LABELS}, so it has no classes; name a run "
+            "of trainers.seq2vec",
+        )
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 class RunDirectory:
@@ -52,6 +72,11 @@ class RunDirectory:
             "# Every flag of this run; --flagfile=run.flags --workdir=NEW repeats it."
         )
         files.write_whole(self.path / FLAGS, "\n".join([head, *lines, ""]))
+
+    def write_labels(self, names: list[str]) -> None:
+        """Writes the names of the classes, by id."""
+        text = json.dumps(names, ensure_ascii=False, indent=1) + "\n"
+        files.write_whole(self.path / LABELS, text)
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Writes summary.json."""

@@ -35,7 +35,7 @@ def main(asked: config.Seq2SeqConfig) -> None:
     with files.locked(workdir / files.LOCK_NAME, what=f"--workdir={workdir}"):
         stop = signals.StopRequest()
         runtime.start()
-        from trainers import precision, training
+        from trainers import precision, tasks, training, validation
         from trainers.models import build
 
         dtype = precision.dtype_of(asked.run.dtype)
@@ -47,7 +47,16 @@ def main(asked: config.Seq2SeqConfig) -> None:
         directory = run_directory.RunDirectory(workdir)
         model = build.make(asked, vocabularies, dtype)
         ready = training.prepare(
-            asked, corpora, vocabularies, unchanged, model, dtype, stop
+            asked,
+            tasks.SEQ2SEQ,
+            training.open_source(asked, corpora),
+            unchanged,
+            model,
+            dtype=dtype,
+            validate=lambda: validation.make(
+                asked, vocabularies, model, lambda: bool(stop)
+            ),
+            stop=stop,
         )
         # Not before the checkpoint agrees: a refused command changes nothing.
         vocabulary.copy(home, vocabularies, directory.vocabulary)

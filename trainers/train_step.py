@@ -8,7 +8,7 @@ epochs, learning rate or evaluations in between.
 
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -25,9 +25,9 @@ class Model(Protocol):
     """What a model must do to be trained."""
 
     def losses(
-        self, batch: batching.Batch, *, smoothing: tf.Tensor, draw: noise.Noise
+        self, batch: Any, *, smoothing: tf.Tensor, draw: noise.Noise
     ) -> losses.Losses:
-        """Returns the loss over the real target tokens of a batch, in sums."""
+        """Returns the loss over the real targets of a batch, in sums."""
 
 
 class RetracedError(RuntimeError):
@@ -95,6 +95,7 @@ class TrainStep(tf.Module):
         label_smoothing: float,
         seed: int,
         dtype: str = "float32",
+        spec: Any = batching.SPEC,
     ) -> None:
         """Makes the optimizer's variables; nothing is traced yet.
 
@@ -104,6 +105,7 @@ class TrainStep(tf.Module):
             label_smoothing: Mass spread over the vocabulary.
             seed: Of dropout.
             dtype: In which the model computes; float16 needs a loss scale.
+            spec: Signature of its batches.
         """
         super().__init__()
         self.model = model
@@ -129,7 +131,7 @@ class TrainStep(tf.Module):
             self.ema = averages.Average(weights)
         if dtype == "float16":
             self.loss_scale = LossScale()
-        self._seed = seed
+        self._seed, self._spec = seed, spec
         # Unset while memory is tried: everything runs, nothing changes.
         self._live = tf.Variable(True, trainable=False)
         self._accumulated = (
@@ -138,10 +140,10 @@ class TrainStep(tf.Module):
             else None
         )
         self._traced = tf.function(
-            self._update, input_signature=[batching.SPEC], autograph=False
+            self._update, input_signature=[spec], autograph=False
         )
         self._traced_accumulation = tf.function(
-            self._accumulate, input_signature=[batching.SPEC], autograph=False
+            self._accumulate, input_signature=[spec], autograph=False
         )
 
     @property
@@ -157,9 +159,7 @@ class TrainStep(tf.Module):
             self._traced_accumulation.experimental_get_tracing_count(),
         )
 
-    def __call__(
-        self, micro_batches: Sequence[batching.Batch], learning_rate: float
-    ) -> None:
+    def __call__(self, micro_batches: Sequence[Any], learning_rate: float) -> None:
         """Updates the model from one batch, in one part or in several.
 
         Args:
@@ -178,7 +178,7 @@ class TrainStep(tf.Module):
         self._traced(last)
         self._check_traces(last)
 
-    def try_memory(self, batches: Sequence[batching.Batch]) -> None:
+    def try_memory(self, batches: Sequence[Any]) -> None:
         """Runs batches through the same traced function without changing anything.
 
         What a model changes by itself, such as the seeds of Keras's dropout, gets its
@@ -217,7 +217,7 @@ class TrainStep(tf.Module):
             for name, weight in self._weights.items():
                 weight.assign(raw[name])
 
-    def _check_traces(self, batch: batching.Batch) -> None:
+    def _check_traces(self, batch: Any) -> None:
         if self.num_traces == 1:
             return
         shapes = {
@@ -226,11 +226,11 @@ class TrainStep(tf.Module):
         }
         raise RetracedError(
             f"train_step was traced {self.num_traces} times; the batch was "
-            f"{shapes}, the signature is {batching.SPEC}"
+            f"{shapes}, the signature is {self._spec}"
         )
 
     def _gradients(
-        self, batch: batching.Batch, micro: tf.Tensor | int
+        self, batch: Any, micro: tf.Tensor | int
     ) -> tuple[dict[str, tf.Tensor], losses.Losses]:
         """Returns the gradient of the loss by weight, and the sums it is made of.
 
@@ -255,13 +255,13 @@ class TrainStep(tf.Module):
         _check_connected(gradients)
         return gradients, sums
 
-    def _accumulate(self, batch: batching.Batch) -> None:
+    def _accumulate(self, batch: Any) -> None:
         """Adds a part's gradient to those before; the update comes with the last."""
         assert self._accumulated is not None
         gradients, sums = self._gradients(batch, self._accumulated.count)
         self._accumulated.add(gradients, sums, batching.count(batch))
 
-    def _update(self, batch: batching.Batch) -> None:
+    def _update(self, batch: Any) -> None:
         live = tf.convert_to_tensor(self._live)
         self.step.assign_add(tf.cast(live, tf.int64))
         scale: tf.Tensor | float = 1.0
@@ -331,13 +331,13 @@ class TrainStep(tf.Module):
 class EvaluationStep:
     """Losses without dropout or smoothing, traced once."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, spec: Any = batching.SPEC) -> None:
         """Wraps a model; nothing is traced yet."""
         self._traced = tf.function(
             lambda batch: model.losses(
                 batch, smoothing=tf.constant(0.0), draw=noise.NONE
             ),
-            input_signature=[batching.SPEC],
+            input_signature=[spec],
             autograph=False,
         )
 
@@ -346,7 +346,7 @@ class EvaluationStep:
         """How often the step was traced in this process."""
         return self._traced.experimental_get_tracing_count()
 
-    def __call__(self, batches: Iterable[batching.Batch]) -> dict[str, float]:
+    def __call__(self, batches: Iterable[Any]) -> dict[str, float]:
         """Returns the means over all real target tokens of some batches.
 
         Returns:

@@ -1,28 +1,17 @@
-"""A training run: made, resumed, run, summed up."""
+"""A training run of any task: made, run, summed up."""
 
 import dataclasses
 import functools
 import itertools
-import json
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from pipeline import (
-    batching,
-    exits,
-    fail_points,
-    input_pipeline,
-    manifest,
-    mixing,
-    progress,
-    vocabulary,
-)
-from pipeline import config as pipeline_config
+from pipeline import exits, fail_points, input_pipeline, mixing, progress
 from pipeline import plan as plan_lib
 from trainers import (
     actions,
@@ -33,69 +22,62 @@ from trainers import (
     machine,
     memory_trial,
     naming,
+    resuming,
     run_directory,
     run_state,
     schedules,
     signals,
+    summary,
+    tasks,
     train_step,
     validation,
 )
-
-_VALID_BUCKETS = 16
-_VALID_TOKENS = pipeline_config.DEFAULT_TOKENS
+from trainers import run as run_lib
 
 
-@dataclasses.dataclass
-class Run:
-    """Everything a run consists of, ready for the next step."""
+def open_source(
+    asked: config.TrainConfig, corpora: Sequence[mixing.Corpus]
+) -> input_pipeline.Source:
+    """Returns what to train on, with the plan of its batches.
 
-    config: config.Seq2SeqConfig
-    directory: run_directory.RunDirectory
-    step: train_step.TrainStep
-    validation: validation.Validation | None
-    source: input_pipeline.Source
-    cursor: plan_lib.Cursor
-    state: run_state.RunState
-    watch: clock.Clock
-    stop: signals.StopRequest
-
-    @property
-    def next_step(self) -> int:
-        """The step about to be taken, from 1."""
-        return int(self.step.step.numpy()) + 1
+    Raises:
+        exits.Refusal: If the settings leave nothing to read, or a file is missing.
+    """
+    return input_pipeline.open_corpora(
+        corpora,
+        "train",
+        asked.batch,
+        seed=asked.run.seed,
+        default_multiple=8 if tf.config.list_physical_devices("GPU") else 1,
+    )
 
 
 def prepare(
-    asked: config.Seq2SeqConfig,
-    corpora: Sequence[mixing.Corpus],
-    vocabularies: vocabulary.Vocabularies,
+    asked: config.TrainConfig,
+    task: tasks.Task,
+    source: input_pipeline.Source,
     facts: dict[str, Any],
     model: tf.Module,
+    *,
     dtype: str,
+    validate: Callable[[], validation.Validate | None],
     stop: signals.StopRequest,
-) -> Run:
-    """Plans the data, makes the step, and restores the newest checkpoint.
+) -> run_lib.Run:
+    """Makes the step, and restores the newest checkpoint.
 
     Args:
         asked: The config.
-        corpora: What to train on.
-        vocabularies: Of the data.
+        task: What the batches are.
+        source: What to train on.
         facts: What a resumed run must find unchanged, such as its flags.
         model: With fresh weights.
         dtype: What it computes in.
+        validate: Returns how to validate; called once the checkpoint agrees.
         stop: Whether the process was asked to stop.
 
     Raises:
         exits.Refusal: If the run cannot be what was asked.
     """
-    multiple = 8 if tf.config.list_physical_devices("GPU") else 1
-    source = input_pipeline.open_corpora(
-        corpora,
-        "train",
-        asked.batch,
-        seed=asked.run.seed,
-        default_multiple=multiple,
-    )
     directory = run_directory.RunDirectory(asked.run.workdir_path)
     step = train_step.TrainStep(
         model,
@@ -103,15 +85,17 @@ def prepare(
         label_smoothing=asked.run.label_smoothing,
         seed=asked.run.seed,
         dtype=dtype,
+        spec=task.spec,
     )
     state = run_state.RunState({**facts, "plan": source.plan.digest})
-    cursor, secs = _restore(directory, step, state, new_data=asked.run.new_data)
+    cursor, secs = resuming.restore(directory, step, state, new_data=asked.run.new_data)
     directory.truncate_logs(int(step.step.numpy()), unvalidated=state.unvalidated)
-    return Run(
+    return run_lib.Run(
         config=asked,
+        task=task,
         directory=directory,
         step=step,
-        validation=_validation(asked, vocabularies, model, stop),
+        validation=validate(),
         source=source,
         cursor=cursor,
         state=state,
@@ -120,7 +104,7 @@ def prepare(
     )
 
 
-def run(ready: Run) -> None:
+def run(ready: run_lib.Run) -> None:
     """Trains until the last step.
 
     Raises:
@@ -129,7 +113,7 @@ def run(ready: Run) -> None:
     finished = _finished(ready)
     if finished is not None:
         progress.logger.info("already finished at step %d", ready.next_step - 1)
-        _complete_summary(ready, finished)
+        summary.complete(ready, finished)
         return
     if ready.stop:
         raise exits.Refusal(
@@ -142,113 +126,7 @@ def run(ready: Run) -> None:
     _loop(ready)
 
 
-def _validation(
-    asked: config.Seq2SeqConfig,
-    vocabularies: vocabulary.Vocabularies,
-    model: tf.Module,
-    stop: signals.StopRequest,
-) -> validation.Validation | None:
-    """Returns how to validate: the valid split, whole whatever its lengths."""
-    facts = manifest.read(asked.run.data_path)
-    held_out = facts.splits["valid"]
-    if not asked.validation.eval_every_steps or not held_out.num_records:
-        return None
-    longest = int(held_out.joint_histogram()[:, :2].max()) + 1
-    batch = pipeline_config.BatchConfig(
-        tokens_per_batch=max(asked.batch.tokens or _VALID_TOKENS, longest),
-        num_buckets=_VALID_BUCKETS,
-    )
-    return validation.Validation(
-        model,
-        input_pipeline.open_split(asked.run.data_path, "valid", batch, seed=0),
-        vocabularies,
-        asked.validation,
-        lowercase=bool(facts.settings.get("lowercase")),
-        is_stopping=lambda: bool(stop),
-    )
-
-
-def _restore(
-    directory: run_directory.RunDirectory,
-    step: train_step.TrainStep,
-    state: run_state.RunState,
-    *,
-    new_data: bool,
-) -> tuple[plan_lib.Cursor, float]:
-    """Restores the newest checkpoint; returns the cursor and the seconds spent before.
-
-    Raises:
-        exits.Refusal: With `MISMATCH` if the run was begun with other flags or data.
-    """
-    checkpoints.remove_partial(directory.checkpoints)
-    newest = checkpoints.read_newest(directory.checkpoints)
-    if newest is None:
-        return plan_lib.Cursor(), 0.0
-    number, tensors, saved = newest
-    cursor = plan_lib.Cursor(*saved["cursor"])
-    state.restore(saved)
-    old, asked = saved["facts"], state.facts
-    if new_data and (old["data"], old["plan"]) != (asked["data"], asked["plan"]):
-        cursor = plan_lib.Cursor()
-        state.history.append({"step": number, "new_data": asked["data"][:16]})
-        old = {**old, "flags": _without_batches(old["flags"], asked["flags"])}
-        old |= {"data": asked["data"], "plan": asked["plan"]}
-    differing = _differences(old, asked)
-    if differing:
-        raise exits.Refusal(
-            exits.MISMATCH,
-            f"--workdir={directory.path} was begun otherwise ({'; '.join(differing)}); "
-            "use the flags it was begun with, another --workdir, or --new_data for "
-            "other data",
-        )
-    source = str(checkpoints.path_of(directory.checkpoints, number))
-    checkpoints.restore(tensors, naming.variables(step), source)
-    state.num_resumes += 1
-    _note_machine(state, saved.get("machine"), number)
-    progress.logger.info("resumed after step %d", number)
-    return cursor, saved["secs"]
-
-
-def _without_batches(old: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
-    """Returns old flags, those about batches as they are asked for now."""
-    names = {field.name for field in dataclasses.fields(pipeline_config.BatchConfig)}
-    return {**old, **{name: asked[name] for name in names & asked.keys()}}
-
-
-def _differences(
-    saved: dict[str, Any], asked: dict[str, Any], at: str = ""
-) -> list[str]:
-    """Returns the facts that differ, each as a phrase."""
-    found = []
-    for name in sorted(saved.keys() | asked.keys()):
-        old, new = saved.get(name), asked.get(name)
-        if isinstance(old, dict) and isinstance(new, dict):
-            found += _differences(old, new, "--")
-        elif old != new:
-            found.append(f"{at}{name}: {old} there, {new} asked")
-    return found
-
-
-def _note_machine(
-    state: run_state.RunState, before: dict[str, str] | None, step: int
-) -> None:
-    """Warns and notes where a resumed run is not comparable bit for bit any more."""
-    now = machine.describe()
-    if before is None or before == now:
-        return
-    changed = {
-        name: f"{before.get(name)} -> {value}"
-        for name, value in now.items()
-        if before.get(name) != value
-    }
-    state.history.append({"step": step, "machine": changed})
-    told = "; ".join(f"{name}: {change}" for name, change in changed.items())
-    progress.logger.warning(
-        "another machine than before (%s): the run goes on, but not bit for bit", told
-    )
-
-
-def _finished(ready: Run) -> str | None:
+def _finished(ready: run_lib.Run) -> str | None:
     """Returns why the run is over already, if it is."""
     if ready.state.unvalidated:
         return None
@@ -260,7 +138,7 @@ def _finished(ready: Run) -> str | None:
     return "steps" if ready.next_step > ready.config.run.num_steps else None
 
 
-def _announce(ready: Run) -> None:
+def _announce(ready: run_lib.Run) -> None:
     plan, asked = ready.source.plan, ready.config.run
     progress.logger.info(
         "%s weights; %s examples, %d buckets, %d batches in the first epoch, plan %s; "
@@ -297,9 +175,9 @@ def _announce(ready: Run) -> None:
         )
 
 
-def _try_memory(ready: Run) -> None:
+def _try_memory(ready: run_lib.Run) -> None:
     """Runs the largest batches of the plan through the step, without an effect."""
-    batches = memory_trial.largest_batches(ready.source.plan)
+    batches = memory_trial.largest_batches(ready.source.plan, ready.source.kind)
     ready.step.try_memory(batches)
     begin = time.monotonic()
     ready.step.try_memory(batches[-1:])  # again: now nothing is prepared for its shape
@@ -316,11 +194,11 @@ def _try_memory(ready: Run) -> None:
     )
 
 
-def _loop(ready: Run) -> None:
+def _loop(ready: run_lib.Run) -> None:
     """Takes the steps, and writes the summary however the run ends."""
     asked = ready.config.run
     last, first = asked.num_steps, ready.next_step
-    shapes: set[tuple[int, ...]] = set()
+    shapes: set[tuple[tuple[int, ...], ...]] = set()
     stream = input_pipeline.Stream(ready.source, ready.cursor)
     schedule = schedules.make(ready.config.schedule, last)
     with progress.Progress("training", unit="steps", total=last, done=first - 1) as bar:
@@ -330,6 +208,7 @@ def _loop(ready: Run) -> None:
             ready.directory,
             ready.watch,
             bar,
+            ready.task,
             every=asked.log_every_steps,
             last_step=last,
         )
@@ -342,7 +221,10 @@ def _loop(ready: Run) -> None:
         if asked.profiled:
             watching.append(actions.Profile(ready.directory, *asked.profiled))
         judging = _judging(ready, stream, bar)
-        summarize = functools.partial(_write_summary, ready, log, stream, shapes)
+
+        def summarize(finished: str) -> None:
+            summary.write(ready, log, stream, len(shapes), finished)
+
         finished = "steps"
         ready.watch.restart_window()
         try:
@@ -376,7 +258,7 @@ def _sample_of_lengths(plan: plan_lib.Plan) -> np.ndarray:
 
 
 def _judging(
-    ready: Run, stream: input_pipeline.Stream, bar: progress.Progress
+    ready: run_lib.Run, stream: input_pipeline.Stream, bar: progress.Progress
 ) -> list[loop.Action]:
     """Returns the actions that validate, save and end the run."""
     found: list[loop.Action] = []
@@ -405,17 +287,17 @@ def _judging(
 
 
 def _micro_batches(
-    stream: input_pipeline.Stream, count: int, shapes: set[tuple[int, ...]]
-) -> Iterator[list[batching.Batch]]:
+    stream: input_pipeline.Stream, count: int, shapes: set[tuple[tuple[int, ...], ...]]
+) -> Iterator[list[Any]]:
     """Yields the batches of each step, noting their shapes."""
     while True:
         batches = list(itertools.islice(stream, count))
         for batch in batches:
-            shapes.add((*batch.src_ids.shape, batch.tgt_in_ids.shape[1]))
+            shapes.add(tuple(tuple(value.shape) for value in batch))
         yield batches
 
 
-def _save(ready: Run, stream: input_pipeline.Stream, step: int) -> None:
+def _save(ready: run_lib.Run, stream: input_pipeline.Stream, step: int) -> None:
     state = {
         **dataclasses.asdict(ready.state),
         "cursor": list(stream.cursor),
@@ -430,66 +312,3 @@ def _save(ready: Run, stream: input_pipeline.Stream, step: int) -> None:
         return of % asked.save_every_steps == 0 or of == asked.num_steps
 
     checkpoints.prune(directory, asked.keep_checkpoints, is_scheduled)
-
-
-def _write_summary(
-    ready: Run,
-    log: actions.Log,
-    stream: input_pipeline.Stream,
-    shapes: set[tuple[int, ...]],
-    finished: str,
-) -> None:
-    """Writes summary.json; rates are those of this process, null if it took no step."""
-    sums, watch = log.sums, ready.watch
-    real = sums.get("src_tokens", 0.0) + sums.get("num_tokens", 0.0)
-    padded, secs = sums.get("padded", 0.0), watch.train_secs
-
-    def rate(name: str) -> float | None:
-        return sums.get(name, 0.0) / secs if secs else None
-
-    ready.directory.write_summary(
-        {
-            **_standing(ready, finished),
-            "epoch": stream.cursor.epoch,
-            "train_step_traces": ready.step.num_traces,
-            "evaluation_step_traces": (
-                ready.validation.step.num_traces if ready.validation else 0
-            ),
-            "src_tokens_per_sec": rate("src_tokens"),
-            "tgt_tokens_per_sec": rate("num_tokens"),
-            "padding_fraction": 1 - real / padded if padded else None,
-            "input_wait_fraction": log.waited / secs if secs else None,
-            "step_ms_p50": watch.step_ms(50),
-            "step_ms_p95": watch.step_ms(95),
-            "batch_shapes": len(shapes),
-            "dropped_too_long": ready.source.plan.num_too_long,
-            "peak_rss_mb": clock.peak_rss_mb(),
-        }
-    )
-
-
-def _standing(ready: Run, finished: str) -> dict[str, Any]:
-    """Returns what the summary says of the run, whatever this process did."""
-    return {
-        "step": int(ready.step.step.numpy()),
-        "finished": finished,
-        "wall_secs": ready.watch.total_secs(),
-        "num_resumes": ready.state.num_resumes,
-        "num_weights": ready.step.num_weights,
-        "skipped_nonfinite_steps": int(ready.step.skipped_steps.numpy()),
-        "plan_digest": ready.source.plan.digest,
-        "best": ready.state.best,
-        "history": ready.state.history,
-        "versions": {"tensorflow": tf.__version__},
-    }
-
-
-def _complete_summary(ready: Run, finished: str) -> None:
-    """Writes the summary of a finished run that was killed before it could."""
-    path = ready.directory.path / run_directory.SUMMARY
-    standing = _standing(ready, finished)
-    written: dict[str, Any] = {}
-    if path.is_file():
-        written = json.loads(path.read_text(encoding="utf-8"))
-    if (written.get("step"), written.get("finished")) != (standing["step"], finished):
-        ready.directory.write_summary({**written, **standing})

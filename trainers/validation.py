@@ -3,13 +3,16 @@
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import tensorflow as tf
 
-from pipeline import batching, input_pipeline, records, vocabulary
+from pipeline import batching, input_pipeline, manifest, records, vocabulary
+from pipeline import config as pipeline_config
 from trainers import config, scores, train_step, translation
 
+_VALID_BUCKETS = 16
+_VALID_TOKENS = pipeline_config.DEFAULT_TOKENS
 _SCORES = ("bleu", "chrf", "exact_match", "token_error_rate")
 LOWER_IS_BETTER = ("loss", "token_error_rate")
 
@@ -22,13 +25,28 @@ class Result(NamedTuple):
     """What a validation found.
 
     Attributes:
-        metrics: By name, `loss` and `token_accuracy` among them.
+        metrics: By name, `loss` among them.
         samples: A few sources, references and hypotheses as text; empty if none were
             decoded.
     """
 
     metrics: dict[str, float]
     samples: str
+
+
+class Validate(Protocol):
+    """What validates a run while it goes on."""
+
+    @property
+    def num_traces(self) -> int:
+        """How often the evaluating step was traced in this process."""
+
+    def __call__(self) -> Result:
+        """Returns the metrics of the model as it is.
+
+        Raises:
+            StoppedError: If a signal came.
+        """
 
 
 class Validation:
@@ -54,7 +72,7 @@ class Validation:
             lowercase: Whether scores ignore case.
             is_stopping: Whether to give up, asked between batches.
         """
-        self.step = train_step.EvaluationStep(model)
+        self._step = train_step.EvaluationStep(model)
         self._source, self._asked, self._lowercase = source, asked, lowercase
         self._dataset = input_pipeline.batches(source, num_epochs=1)
         self._is_stopping = is_stopping
@@ -67,6 +85,11 @@ class Validation:
             count = min(asked.eval_examples, len(every))
             self._texts = [every[len(every) * k // count] for k in range(count)]
 
+    @property
+    def num_traces(self) -> int:
+        """How often the evaluating step was traced in this process."""
+        return self._step.num_traces
+
     def __call__(self) -> Result:
         """Returns the metrics of the model as it is.
 
@@ -74,7 +97,7 @@ class Validation:
             StoppedError: If a signal came.
         """
         batches = input_pipeline.epoch(self._source, self._dataset)
-        metrics = self.step(self._unless_stopping(batches))
+        metrics = self._step(self._unless_stopping(batches))
         if not self._texts:
             return Result(metrics, "")
         hypotheses = [
@@ -113,6 +136,42 @@ class Validation:
             f"  reference   {'  |  '.join(self._texts[k][1])}\n\n"
             for k in chosen
         )
+
+
+def open_valid(
+    asked: config.TrainConfig, facts: manifest.Manifest
+) -> input_pipeline.Source | None:
+    """Returns the valid split, whole whatever its lengths; None for no validation."""
+    held_out = facts.splits["valid"]
+    if not asked.validation.eval_every_steps or not held_out.num_records:
+        return None
+    longest = int(held_out.joint_histogram()[:, :2].max()) + 1
+    batch = pipeline_config.BatchConfig(
+        tokens_per_batch=max(asked.batch.tokens or _VALID_TOKENS, longest),
+        num_buckets=_VALID_BUCKETS,
+    )
+    return input_pipeline.open_split(asked.run.data_path, "valid", batch, seed=0)
+
+
+def make(
+    asked: config.Seq2SeqConfig,
+    vocabularies: vocabulary.Vocabularies,
+    model: tf.Module,
+    is_stopping: Callable[[], bool],
+) -> Validation | None:
+    """Returns how to validate a sequence-to-sequence run, if it is to be."""
+    facts = manifest.read(asked.run.data_path)
+    source = open_valid(asked, facts)
+    if source is None:
+        return None
+    return Validation(
+        model,
+        source,
+        vocabularies,
+        asked.validation,
+        lowercase=bool(facts.settings.get("lowercase")),
+        is_stopping=is_stopping,
+    )
 
 
 def is_better(metric: str, value: float, best: float | None) -> bool:

@@ -43,7 +43,9 @@ def test_the_entry_points_are_the_documented_ones():
         "preprocessing.build",
         "preprocessing.verify",
         "trainers.evaluate",
+        "trainers.predict",
         "trainers.seq2seq",
+        "trainers.seq2vec",
         "trainers.translate",
     }
 

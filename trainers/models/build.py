@@ -4,8 +4,8 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline import exits, vocabulary
-from trainers import config
-from trainers.models import transformer
+from trainers import config, seq2vec_config
+from trainers.models import seq2vec, transformer
 
 
 def make(
@@ -39,3 +39,30 @@ def make(
         )
     except ValueError as error:
         raise exits.Refusal(exits.USAGE, str(error)) from None
+
+
+def classifier(
+    asked: seq2vec_config.Seq2VecConfig,
+    vocab_size: int,
+    num_classes: int,
+    class_weights: np.ndarray | None = None,
+    dtype: str = "float32",
+) -> seq2vec.Classifier:
+    """Returns a classifier with fresh weights, the same ones for the same seed.
+
+    Args:
+        asked: The config.
+        vocab_size: Number of subwords.
+        num_classes: C.
+        class_weights: What a text of each class counts in the loss, [C].
+        dtype: What its encoder computes in; its weights are float32.
+    """
+    return seq2vec.Classifier(
+        asked.model,
+        asked.head,
+        vocab_size=vocab_size,
+        num_classes=num_classes,
+        class_weights=class_weights,
+        rng=np.random.default_rng(asked.run.seed),
+        dtype=dtype,
+    )

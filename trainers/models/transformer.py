@@ -244,8 +244,8 @@ class Transformer(tf.Module):
                 tgt_vocab_size, config.d_model, rng=rng
             )
             self._output = self.output_embedding
-        self._positions = config.transformer.positions
-        if self._positions == "learned":
+        self._is_rotary = config.transformer.positions == "rotary"
+        if config.transformer.positions == "learned":
             count = config.transformer.max_positions
             self.src_positions = layers.Positions(count, config.d_model, rng=rng)
             self.tgt_positions = layers.Positions(count, config.d_model, rng=rng)
@@ -294,8 +294,9 @@ class Transformer(tf.Module):
         """Returns scores of what follows, [B, V], for the last ids, int32 [B]."""
         position = tf.shape(state.prefix[0].keys)[2]
         stream = self.tgt_embedding(tgt_ids)
-        if self._positions != "rotary":
-            stream += self._position_vectors("tgt", position, tf.constant(1))
+        if not self._is_rotary:
+            table = getattr(self, "tgt_positions", None)
+            stream += _positions(table, position, tf.constant(1), stream)
         stream = tf.cast(stream, self._dtype)
         prefix = []
         for layer, old, memory in zip(
@@ -340,24 +341,58 @@ class Transformer(tf.Module):
         return stream, mask
 
     def _embed(self, side: str, ids: tf.Tensor, draw: noise.Noise) -> tf.Tensor:
-        """Returns embeddings with positions added, [B * T, D], for int32 [B, T]."""
-        num_rows, length = tf.unstack(tf.shape(ids))
-        embedding = self.src_embedding if side == "src" else self.tgt_embedding
-        stream = embedding(tf.reshape(ids, [-1]))
-        if self._positions != "rotary":
-            vectors = self._position_vectors(side, tf.constant(0), length)
-            stream += tf.tile(tf.cast(vectors, stream.dtype), [num_rows, 1])
-        stream = tf.cast(stream, self._dtype)
-        return draw.dropout(stream, self._config.dropout_rate, f"{side}_embedding")
+        return embed(
+            self.src_embedding if side == "src" else self.tgt_embedding,
+            ids,
+            self._config.dropout_rate,
+            draw,
+            f"{side}_embedding",
+            positions=getattr(self, f"{side}_positions", None),
+            is_rotary=self._is_rotary,
+            dtype=self._dtype,
+        )
 
-    def _position_vectors(
-        self, side: str, first: tf.Tensor, count: tf.Tensor
-    ) -> tf.Tensor:
-        """Returns what is added at positions from `first` on, float32 [count, D]."""
-        if self._positions == "learned":
-            table = self.src_positions if side == "src" else self.tgt_positions
-            return table(first, count)
-        return layers.sinusoids(first + count, self._config.d_model)[first:]
+
+def embed(
+    embedding: layers.Embedding,
+    ids: tf.Tensor,
+    dropout_rate: float,
+    draw: noise.Noise,
+    place: str,
+    *,
+    positions: layers.Positions | None,
+    is_rotary: bool,
+    dtype: tf.DType,
+) -> tf.Tensor:
+    """Returns embeddings with positions added, [B * T, D], for int32 [B, T].
+
+    Args:
+        embedding: Of the subwords.
+        ids: int32 [B, T].
+        dropout_rate: Share of the sums dropped.
+        draw: Of dropout.
+        place: Of that noise.
+        positions: What is added if it is learned; None for sinusoids.
+        is_rotary: Whether nothing is added.
+        dtype: Of what is returned.
+    """
+    num_rows, length = tf.unstack(tf.shape(ids))
+    stream = embedding(tf.reshape(ids, [-1]))
+    if not is_rotary:
+        added = _positions(positions, tf.constant(0), length, stream)
+        stream += tf.tile(added, [num_rows, 1])
+    return draw.dropout(tf.cast(stream, dtype), dropout_rate, place)
+
+
+def _positions(
+    table: layers.Positions | None, first: tf.Tensor, count: tf.Tensor, like: tf.Tensor
+) -> tf.Tensor:
+    """Returns what is added at positions from `first` on, [count, D], typed `like`."""
+    if table is None:
+        found = layers.sinusoids(first + count, like.shape[1])[first:]
+    else:
+        found = table(first, count)
+    return tf.cast(found, like.dtype)
 
 
 class _Ties(NamedTuple):

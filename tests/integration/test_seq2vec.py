@@ -1,0 +1,163 @@
+"""Texts to classes as a user does it: train, be killed, go on, evaluate, predict."""
+
+import json
+import pathlib
+import signal
+
+import numpy as np
+import pytest
+
+from tests import programs, small_labels
+from trainers import checkpoints
+
+TRAIN = "trainers.seq2vec"
+STEPS = 60
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory) -> pathlib.Path:
+    """A small data directory with labels."""
+    return small_labels.make(tmp_path_factory.mktemp("labels"))
+
+
+def _flags(data_dir, workdir, *more: str) -> list[str]:
+    return [
+        f"--data_dir={data_dir}",
+        f"--workdir={workdir}",
+        "--d_model=16",
+        "--d_ff=24",
+        "--num_heads=2",
+        "--num_layers=1",
+        "--dropout_rate=0.1",
+        "--word_dropout=0.05",
+        "--head_units=16",
+        "--class_weights=balanced",
+        "--tokens_per_batch=256",
+        "--num_buckets=3",
+        "--pool_examples=100",
+        "--learning_rate=1e-2",
+        "--warmup_steps=10",
+        f"--num_steps={STEPS}",
+        "--log_every_steps=7",
+        "--eval_every_steps=20",
+        "--save_every_steps=10",
+        "--best_metric=macro_f1",
+        *more,
+    ]
+
+
+@pytest.fixture(scope="module")
+def whole(labelled, tmp_path_factory) -> pathlib.Path:
+    """A run that was never stopped."""
+    workdir = tmp_path_factory.mktemp("whole")
+    programs.succeed(TRAIN, *_flags(labelled, workdir))
+    return workdir
+
+
+def _final(workdir: pathlib.Path) -> dict[str, bytes]:
+    """Returns every tensor of the last checkpoint, and the metrics, as bytes."""
+    path = checkpoints.path_of(workdir / "checkpoints", STEPS)
+    tensors, state = checkpoints.read(path)
+    content = {name: value.tobytes() for name, value in tensors.items()}
+    content["metrics.jsonl"] = (workdir / "metrics.jsonl").read_bytes()
+    content["cursor"] = json.dumps(state["cursor"]).encode()
+    content["best"] = json.dumps(state["best"]).encode()
+    return content
+
+
+def test_a_run_says_what_it_did_in_the_words_of_classes(whole):
+    summary = json.loads((whole / "summary.json").read_text())
+    assert summary["train_step_traces"] == summary["evaluation_step_traces"] == 1
+    assert summary["best"]["metric"] == "valid_macro_f1"
+    assert summary["examples_per_sec"] > 0
+    assert 0 <= summary["padding_fraction"] < 0.5
+    lines = [*map(json.loads, (whole / "metrics.jsonl").read_text().splitlines())]
+    logged = [line for line in lines if "accuracy" in line]
+    validated = [line for line in lines if "valid_loss" in line]
+    assert logged[-1]["accuracy"] > 0.7
+    assert validated[-1].keys() >= {"valid_accuracy", "valid_macro_f1"}
+    assert json.loads((whole / "labels.json").read_text()) == [*small_labels.CLASSES]
+
+
+def test_killed_and_started_again_it_ends_with_the_same_bytes(
+    labelled, whole, tmp_path
+):
+    flags = _flags(labelled, tmp_path)
+    metrics = tmp_path / "metrics.jsonl"
+    programs.stop_when(
+        TRAIN,
+        *flags,
+        ready=lambda: metrics.is_file() and '"step": 35,' in metrics.read_text(),
+        number=signal.SIGKILL,
+    )
+    assert checkpoints.steps(tmp_path / "checkpoints")[-1] < STEPS
+    programs.succeed(TRAIN, *flags)
+    assert _final(tmp_path) == _final(whole)
+
+
+def test_evaluate_scores_beside_baselines_and_draws_the_confusions(labelled, whole):
+    best = json.loads((whole / "summary.json").read_text())["best"]
+    out = programs.succeed("trainers.evaluate", f"--workdir={whole}", "--split=valid")
+    result = json.loads(out.splitlines()[-1])
+    assert result == json.loads((whole / "evaluate_valid.json").read_text())
+    assert result["macro_f1"] == pytest.approx(best["value"], rel=1e-6)
+    assert result["examples"] == 30
+    assert result["accuracy"] > result["majority_accuracy"] > 0
+    assert result["linear_accuracy"] > result["majority_accuracy"]
+    confusions = json.loads((whole / "confusions_valid.json").read_text())
+    assert confusions["labels"] == [*small_labels.CLASSES]
+    counts = np.array(confusions["confusions"])
+    assert np.trace(counts) / counts.sum() == pytest.approx(result["accuracy"])
+    assert (whole / "confusions_valid.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_predict_answers_every_line_whatever_it_holds(whole):
+    lines = b"dog\n\nda \xff\xfe bo one\r\n\tka\nhome"
+    out = programs.succeed(
+        "trainers.predict", f"--workdir={whole}", "--top=2", stdin=lines
+    )
+    rows = [line.split("\t") for line in out.split("\n")]
+    assert rows.pop() == [""]
+    assert len(rows) == 5
+    for label, first, second in rows:
+        probabilities = [float(cell.split(" ")[0]) for cell in (first, second)]
+        assert first.split(" ", 1)[1] == label
+        assert label in small_labels.CLASSES
+        assert 1 >= probabilities[0] >= probabilities[1] >= 0
+    assert rows[0][0] == "animal"
+
+
+def test_predict_writes_vectors_of_every_line(whole, tmp_path):
+    path = tmp_path / "vectors.npy"
+    flags = (f"--workdir={whole}", f"--vectors={path}")
+    out = programs.succeed("trainers.predict", *flags, stdin=b"dog\n\nhome dog\ndog\n")
+    vectors = np.load(path)
+    assert (out, vectors.shape, vectors.dtype) == ("", (4, 16), np.float32)
+    np.testing.assert_allclose(vectors[3], vectors[0], rtol=1e-4, atol=1e-5)
+    assert np.abs(vectors[0] - vectors[2]).max() > 1e-3
+    programs.succeed("trainers.predict", *flags, stdin=b"")
+    assert np.load(path).shape == (0, 16)
+
+
+def test_what_does_not_fit_is_refused_in_one_line(labelled, whole, data_dir, tmp_path):
+    pairs = programs.run(TRAIN, *_flags(data_dir, tmp_path / "new"))
+    assert pairs.returncode == 65
+    assert "--task=labels" in pairs.stderr
+    other = programs.run(TRAIN, *_flags(labelled, whole, "--pooling=max"))
+    assert other.returncode == 78
+    assert "--pooling: mean there, max asked" in other.stderr
+    wrong = programs.run("trainers.translate", f"--workdir={whole}", stdin=b"a\n")
+    assert wrong.returncode in (64, 66)
+    assert "Traceback" not in wrong.stderr
+
+
+def test_soft_labels_are_learned_from(tmp_path):
+    data_dir = small_labels.make(tmp_path, soft=True)
+    workdir = tmp_path / "work"
+    flags = _flags(data_dir, workdir, "--label_smoothing=0", "--word_dropout=0")
+    programs.succeed(TRAIN, *flags)
+    out = programs.succeed("trainers.evaluate", f"--workdir={workdir}")
+    result = json.loads(out.splitlines()[-1])
+    entropy = -(0.7 * np.log(0.7) + 0.3 * np.log(0.3))
+    assert entropy < result["loss"] < np.log(3)
+    assert result["accuracy"] > 0.6

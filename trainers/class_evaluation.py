@@ -1,0 +1,198 @@
+"""Scores of a classifier on a split, beside baselines; its confusions in a picture."""
+
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pipeline import config as pipeline_config
+from pipeline import (
+    exits,
+    files,
+    input_pipeline,
+    locations,
+    manifest,
+    pictures,
+    progress,
+    records,
+    vocabulary,
+)
+from trainers import (
+    class_baselines,
+    classification,
+    config,
+    prediction,
+    restoring,
+    run_directory,
+    seq2vec_config,
+)
+from trainers.models import build
+
+_BATCH_TOKENS = 4096
+_BATCH_RECORDS = 8192
+_NUM_BUCKETS = 16
+
+
+class Report(NamedTuple):
+    """What is found.
+
+    Attributes:
+        shown: For people.
+        result: For programs.
+    """
+
+    shown: str
+    result: dict[str, Any]
+
+
+def evaluate(
+    run: seq2vec_config.Seq2VecConfig,
+    weights: config.WeightsConfig,
+    data_dir: locations.Location,
+    split: str,
+    num_samples: int,
+) -> Report:
+    """Scores a run, and writes its confusions as JSON and PNG into its directory.
+
+    Args:
+        run: Its config.
+        weights: Its working directory, and which of its checkpoints.
+        data_dir: With the run's vocabulary and labels.
+        split: Which examples.
+        num_samples: Texts put into a wrong class that are shown, at most.
+
+    Raises:
+        exits.Refusal: If the data is of another vocabulary or other labels.
+    """
+    workdir = pathlib.Path(weights.workdir)
+    folder = workdir / run_directory.VOCABULARY
+    names = run_directory.labels(workdir)
+    (entry,) = vocabulary.copied_entries(folder)
+    facts = manifest.read(data_dir)
+    manifest.check_files(facts, data_dir, split)
+    if (facts.src_vocabulary.sha256, facts.classes()) != (entry.sha256, names):
+        raise exits.Refusal(
+            exits.MISMATCH,
+            f"--data_dir={data_dir}: was made with another vocabulary or other labels "
+            "than the run was trained with",
+        )
+    words = vocabulary.load_one(folder, entry)
+    model = build.classifier(run, words.size, len(names))
+    which = restoring.restore(model, weights)
+    longest = int(facts.split(split).joint_histogram()[:, 0].max()) + 1
+    batch = pipeline_config.BatchConfig(
+        tokens_per_batch=max(_BATCH_TOKENS, longest), num_buckets=_NUM_BUCKETS
+    )
+    source = input_pipeline.open_split(data_dir, split, batch, seed=0)
+    step = classification.ClassificationStep(model, len(names))
+    outcome = step(input_pipeline.epoch(source))
+    result = {
+        "split": split,
+        "examples": int(outcome.confusions.sum()),
+        "checkpoints": which,
+        **outcome.metrics(),
+        **_baselines(facts, data_dir, split, words),
+        "evaluation_step_traces": step.num_traces,
+    }
+    _write_confusions(outcome, names, workdir, split)
+    wrong = _wrong(prediction.Predictor(model, words), source, names, num_samples)
+    return Report("\n".join([*wrong, _table(result)]), result)
+
+
+def _baselines(
+    facts: manifest.Manifest,
+    data_dir: locations.Location,
+    split: str,
+    words: vocabulary.Vocabulary,
+) -> dict[str, float | None]:
+    """Returns what the baselines score on the same texts, None where they cannot."""
+    train_texts, train_labels = _texts(facts, data_dir, "train", words)
+    texts, labels = _texts(facts, data_dir, split, words)
+    count = len(facts.label_names)
+    majority = class_baselines.majority(train_labels, labels, count)
+    linear = class_baselines.linear(train_texts, train_labels, texts, labels, count)
+    if linear is None and not class_baselines.has_scikit_learn():
+        progress.logger.warning(
+            "no n-gram baseline: scikit-learn is not installed (make setup-dev)"
+        )
+    return {
+        **{f"majority_{name}": value for name, value in majority.items()},
+        **{f"linear_{name}": (linear or {}).get(name) for name in majority},
+    }
+
+
+def _texts(
+    facts: manifest.Manifest,
+    data_dir: locations.Location,
+    split: str,
+    words: vocabulary.Vocabulary,
+) -> tuple[list[str], np.ndarray]:
+    """Returns the texts of a split, as their subwords say them, and labels, int [N].
+
+    Training texts are kept as subwords only, and both sides must look the same.
+    """
+    texts: list[str] = []
+    shards = facts.shard_paths(data_dir, split)
+    for shard in shards:
+        for src, _, _ in records.read_ids(shard, _BATCH_RECORDS):
+            texts += words.decode(src.to_list())
+    return texts, np.concatenate([records.read_label_ids(shard) for shard in shards])
+
+
+def _write_confusions(
+    outcome: classification.Outcome,
+    names: Sequence[str],
+    workdir: pathlib.Path,
+    split: str,
+) -> None:
+    content = {"labels": names, "confusions": outcome.confusions.tolist()}
+    path = workdir / f"confusions_{split}.json"
+    files.write_whole(path, json.dumps(content, ensure_ascii=False) + "\n")
+    pictures.draw_confusions(
+        outcome.confusions,
+        names,
+        path.with_suffix(".png"),
+        f"{split}: accuracy {outcome.accuracy:.4f}, macro-F1 {outcome.macro_f1:.4f}",
+    )
+
+
+def _wrong(
+    predictor: prediction.Predictor,
+    source: input_pipeline.Source,
+    names: Sequence[str],
+    count: int,
+) -> list[str]:
+    """Returns some texts that are put into a wrong class, as lines."""
+    if not count:
+        return []
+    shards = [paths[0] for paths in source.shards]
+    with input_pipeline.reading(source):
+        texts = [text for text, _ in records.read_texts(shards)]
+        labels = np.concatenate([records.read_label_ids(shard) for shard in shards])
+    said = predictor(texts).probabilities
+    lines = []
+    for number in np.flatnonzero(said.argmax(axis=1) != labels)[:count]:
+        guess = int(said[number].argmax())
+        lines += [
+            f"  text   {texts[number]}",
+            f"  label  {names[labels[number]]}, said {names[guess]} "
+            f"({said[number, guess]:.2f})",
+            "",
+        ]
+    return lines
+
+
+def _table(result: dict[str, Any]) -> str:
+    """Returns the scores for people; the JSON after it is for programs."""
+    lines = [
+        f"{result['split']}, {result['examples']:,} examples, {result['checkpoints']}",
+        "              model   majority   n-grams",
+    ]
+    for name in ("accuracy", "macro_f1"):
+        linear = result[f"linear_{name}"]
+        beside = f"{linear:10.4f}" if linear is not None else "         -"
+        majority = result[f"majority_{name}"]
+        lines.append(f"  {name:9}{result[name]:8.4f}{majority:11.4f}{beside}")
+    return "\n".join([*lines, f"  {'loss':9}{result['loss']:8.4f}"])

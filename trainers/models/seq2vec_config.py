@@ -1,0 +1,86 @@
+"""What a model of texts to vectors is made of, apart from TensorFlow."""
+
+import dataclasses
+
+from pipeline import knobs
+from trainers.models import config as model_config
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    """Encoder."""
+
+    model: str = knobs.knob(
+        "transformer", "What reads the text.", choices=("transformer",)
+    )
+    d_model: int = knobs.knob(128, "Width of the encoder, in units.")
+    num_layers: int = knobs.knob(2, "Layers of the encoder.")
+    dropout_rate: float = knobs.knob(
+        0.1, "Share of embeddings and layer outputs dropped, in steps of 1/256."
+    )
+    word_dropout: float = knobs.knob(
+        0.0, "Share of subwords read as unknown ones while training, in steps of 1/256."
+    )
+    transformer: model_config.TransformerConfig = dataclasses.field(
+        default_factory=model_config.TransformerConfig
+    )
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for sizes and shares that cannot be."""
+        self.layers  # noqa: B018 - refuses sizes that do not fit together
+        if not 0 <= self.word_dropout <= 0.99:
+            raise ValueError(
+                f"--word_dropout must be in [0, 0.99], got {self.word_dropout}"
+            )
+
+    @property
+    def layers(self) -> model_config.ModelConfig:
+        """The same for the layers that translation models have too.
+
+        Raises:
+            ValueError: If sizes do not fit together.
+        """
+        return model_config.ModelConfig(
+            d_model=self.d_model,
+            num_layers=self.num_layers,
+            dropout_rate=self.dropout_rate,
+            transformer=self.transformer,
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HeadConfig:
+    """From the encoder's positions to the answer."""
+
+    pooling: str = knobs.knob(
+        "mean",
+        "How positions become one vector: their mean or maximum; the last state, which "
+        "is that of EOS, or of both directions where there are two; that of a token "
+        "set before the text; or a mean with learned weights.",
+        choices=("mean", "max", "last", "cls", "attention"),
+    )
+    head_units: int = knobs.knob(
+        0,
+        "Width of a dense ReLU layer after it, a multiple of 8; 0 for none.",
+    )
+    head_dropout_rate: float = knobs.knob(
+        0.1, "Share of the vector, and of that layer's output, dropped."
+    )
+    class_weights: str = knobs.knob(
+        "none",
+        "What a text counts in the loss: all the same, or less where its class is "
+        "frequent.",
+        choices=("none", "balanced"),
+    )
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for sizes and shares that cannot be."""
+        if self.head_units < 0 or self.head_units % 8:
+            raise ValueError(
+                f"--head_units={self.head_units} must be a multiple of 8, or 0"
+            )
+        if not 0 <= self.head_dropout_rate <= 0.99:
+            raise ValueError(
+                f"--head_dropout_rate must be in [0, 0.99], got "
+                f"{self.head_dropout_rate}"
+            )

@@ -1,0 +1,121 @@
+r"""Labels or embeds lines of stdin, with a run of trainers.seq2vec.
+
+    echo "Who wrote Hamlet ?" | python -m trainers.predict --workdir=runs/trec/work
+    HUM	0.9731 HUM	0.0102 ENTY	0.0083 DESC
+
+Each line gives one: the label, and after each tab a probability and its label, the
+likeliest --top of them. An empty line has a label too; bytes that are not UTF-8 are
+read as U+FFFD. With --vectors nothing is printed: the file has a row for each line.
+"""
+
+import dataclasses
+import functools
+import itertools
+import os
+import pathlib
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from flags import binding
+from pipeline import exits, knobs, progress, runtime, vocabulary
+from trainers import config, run_directory, seq2vec_config
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_CHUNK_LINES = 4096  # sorted by length together
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PredictConfig:
+    """What to say of each line."""
+
+    weights: config.WeightsConfig
+    top: int = knobs.knob(3, "Likeliest classes said with their probabilities.")
+    vectors: str | None = knobs.knob(
+        None, "Writes the vectors of the lines into this .npy file, float32 [N, D]."
+    )
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a count or a file name that cannot be."""
+        if self.top < 0:
+            raise ValueError(f"--top must be at least 0, got {self.top}")
+        if self.vectors is not None and not self.vectors.endswith(".npy"):
+            raise ValueError(f"--vectors={self.vectors}: want a name that ends in .npy")
+
+
+def main(asked: PredictConfig) -> None:
+    """Answers until stdin ends."""
+    workdir = pathlib.Path(asked.weights.workdir)
+    flags = f"--flagfile={run_directory.flagfile(workdir)}"
+    names = run_directory.labels(workdir)
+    run = binding.parse_or_exit(["", flags], seq2vec_config.Seq2VecConfig, "")
+    folder = workdir / run_directory.VOCABULARY
+    (entry,) = vocabulary.copied_entries(folder)
+    words = vocabulary.load_one(folder, entry)
+    _check_writable(asked.vectors)
+    runtime.start()
+    from trainers import prediction, restoring
+    from trainers.models import build
+
+    model = build.classifier(run, words.size, len(names))
+    which = restoring.restore(model, asked.weights)
+    progress.logger.info("predicting with %s", which)
+    predictor = prediction.Predictor(model, words)
+    lines = _lines()
+    vectors = []
+    while chunk := list(itertools.islice(lines, _chunk_size())):
+        predicted = predictor(chunk)
+        if asked.vectors is not None:
+            vectors.append(predicted.vectors)
+            continue
+        for probabilities in predicted.probabilities:
+            sys.stdout.write(_line(probabilities, names, asked.top))
+        sys.stdout.flush()
+    if asked.vectors is not None:
+        _write(vectors, run.model.d_model, pathlib.Path(asked.vectors))
+
+
+def _chunk_size() -> int:
+    """Returns how many lines are read before the first answer: one for a person."""
+    return 1 if sys.stdin.isatty() else _CHUNK_LINES
+
+
+def _lines() -> Iterator[str]:
+    for line in sys.stdin.buffer:
+        yield line.removesuffix(b"\n").removesuffix(b"\r").decode(errors="replace")
+
+
+def _line(probabilities: "np.ndarray", names: Sequence[str], top: int) -> str:
+    order = sorted(range(len(names)), key=lambda index: -probabilities[index])
+    plain = [" ".join(name.split()) for name in names]
+    cells = [plain[order[0]]]
+    cells += [f"{probabilities[index]:.4f} {plain[index]}" for index in order[:top]]
+    return "\t".join(cells) + "\n"
+
+
+def _check_writable(path: str | None) -> None:
+    if path is not None and not pathlib.Path(path).parent.is_dir():
+        raise exits.Refusal(
+            exits.MISSING_INPUT,
+            f"--vectors={path}: there is no directory {pathlib.Path(path).parent}",
+        )
+
+
+def _write(vectors: "list[np.ndarray]", width: int, path: pathlib.Path) -> None:
+    """Writes the vectors of all lines, whole or not at all."""
+    import numpy as np
+
+    partial = path.with_name(f"{path.name}.partial")
+    with partial.open("wb") as file:
+        np.save(file, np.concatenate([np.zeros((0, width), np.float32), *vectors]))
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+if __name__ == "__main__":
+    progress.configure_logging()
+    parsed = binding.parse_or_exit(sys.argv, PredictConfig, __doc__)
+    sys.exit(exits.run(functools.partial(main, parsed)))

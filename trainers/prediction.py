@@ -1,0 +1,113 @@
+"""Texts to vectors and probabilities of classes, in batches of similar length."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline import progress, vocabulary
+from trainers.models import seq2vec
+
+MAX_TOKENS = 1024  # longer texts are cut; attention needs memory for S * S
+_TOKENS_PER_BATCH = 8192
+_ROWS_PER_BATCH = 512
+
+
+class Predicted(NamedTuple):
+    """What a classifier says of N texts.
+
+    Attributes:
+        probabilities: Of each class, float32 [N, C].
+        vectors: What its head reads, float32 [N, D].
+    """
+
+    probabilities: np.ndarray
+    vectors: np.ndarray
+
+
+class Predictor:
+    """A classifier and its vocabulary."""
+
+    def __init__(self, model: seq2vec.Classifier, words: vocabulary.Vocabulary) -> None:
+        """Wraps a model; nothing is traced yet."""
+        self._words = words
+
+        def run(ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            vectors = model.vectors(ids)
+            return tf.nn.softmax(model.scores(vectors)), vectors
+
+        self._traced = tf.function(
+            run,
+            input_signature=[tf.TensorSpec([None, None], tf.int32)],
+            autograph=False,
+        )
+
+    @property
+    def num_traces(self) -> int:
+        """How often the model was traced in this process."""
+        return self._traced.experimental_get_tracing_count()
+
+    def __call__(self, texts: Sequence[str]) -> Predicted:
+        """Returns what the model says of texts, at least one, in their order.
+
+        A text of more than 1,024 tokens is cut, with a warning; an empty one is read
+        like any other.
+        """
+        return Predicted(*in_order(self._words.encode(texts), self._run))
+
+    def _run(self, ids: tf.Tensor) -> tuple[np.ndarray, ...]:
+        probabilities, vectors = self._traced(ids)
+        return probabilities.numpy(), vectors.numpy()
+
+
+def in_order(
+    ids: Sequence[Sequence[int]],
+    run: Callable[[tf.Tensor], tuple[np.ndarray, ...]],
+) -> list[np.ndarray]:
+    """Returns what `run` says of texts, each array [N, ...], in the order of the texts.
+
+    Args:
+        ids: Of N texts, at least one, without EOS.
+        run: From a batch, int32 [B, S], to arrays [B, ...].
+    """
+    found: list[np.ndarray] = []
+    for rows in _by_length(ids):
+        parts = run(_padded([_cut(row, ids[row]) for row in rows]))
+        if not found:
+            found = [
+                np.zeros((len(ids), *part.shape[1:]), part.dtype) for part in parts
+            ]
+        for whole, part in zip(found, parts, strict=True):
+            whole[rows] = part
+    return found
+
+
+def _cut(number: int, ids: Sequence[int]) -> Sequence[int]:
+    if len(ids) > MAX_TOKENS:
+        progress.logger.warning(
+            "line %d: %d tokens, cut to %d", number + 1, len(ids), MAX_TOKENS
+        )
+    return ids[:MAX_TOKENS]
+
+
+def _by_length(ids: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Returns the numbers of the texts in batches, longest first."""
+    order = sorted(range(len(ids)), key=lambda row: -len(ids[row]))
+    batches, first = [], 0
+    while first < len(order):
+        longest = min(len(ids[order[first]]), MAX_TOKENS) + 1
+        size = max(1, min(_ROWS_PER_BATCH, _TOKENS_PER_BATCH // longest))
+        batches.append(order[first : first + size])
+        first += size
+    return batches
+
+
+def _padded(rows: Sequence[Sequence[int]]) -> tf.Tensor:
+    """Returns texts with EOS, right-padded, int32 [B, S]."""
+    length = max(map(len, rows)) + 1
+    dense = np.full((len(rows), length), vocabulary.PAD_ID, np.int32)
+    for row, ids in enumerate(rows):
+        dense[row, : len(ids)] = ids
+        dense[row, len(ids)] = vocabulary.EOS_ID
+    return tf.constant(dense)

@@ -1,0 +1,96 @@
+"""A run goes on: its newest checkpoint, if what is asked now is the same run."""
+
+import dataclasses
+from typing import Any
+
+from pipeline import config as pipeline_config
+from pipeline import exits, progress
+from pipeline import plan as plan_lib
+from trainers import (
+    checkpoints,
+    machine,
+    naming,
+    run_directory,
+    run_state,
+    train_step,
+)
+
+
+def restore(
+    directory: run_directory.RunDirectory,
+    step: train_step.TrainStep,
+    state: run_state.RunState,
+    *,
+    new_data: bool,
+) -> tuple[plan_lib.Cursor, float]:
+    """Restores the newest checkpoint; returns the cursor and the seconds spent before.
+
+    Raises:
+        exits.Refusal: With `MISMATCH` if the run was begun with other flags or data.
+    """
+    checkpoints.remove_partial(directory.checkpoints)
+    newest = checkpoints.read_newest(directory.checkpoints)
+    if newest is None:
+        return plan_lib.Cursor(), 0.0
+    number, tensors, saved = newest
+    cursor = plan_lib.Cursor(*saved["cursor"])
+    state.restore(saved)
+    old, asked = saved["facts"], state.facts
+    if new_data and (old["data"], old["plan"]) != (asked["data"], asked["plan"]):
+        cursor = plan_lib.Cursor()
+        state.history.append({"step": number, "new_data": asked["data"][:16]})
+        old = {**old, "flags": _without_batches(old["flags"], asked["flags"])}
+        old |= {"data": asked["data"], "plan": asked["plan"]}
+    differing = _differences(old, asked)
+    if differing:
+        raise exits.Refusal(
+            exits.MISMATCH,
+            f"--workdir={directory.path} was begun otherwise ({'; '.join(differing)}); "
+            "use the flags it was begun with, another --workdir, or --new_data for "
+            "other data",
+        )
+    source = str(checkpoints.path_of(directory.checkpoints, number))
+    checkpoints.restore(tensors, naming.variables(step), source)
+    state.num_resumes += 1
+    _note_machine(state, saved.get("machine"), number)
+    progress.logger.info("resumed after step %d", number)
+    return cursor, saved["secs"]
+
+
+def _without_batches(old: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    """Returns old flags, those about batches as they are asked for now."""
+    names = {field.name for field in dataclasses.fields(pipeline_config.BatchConfig)}
+    return {**old, **{name: asked[name] for name in names & asked.keys()}}
+
+
+def _differences(
+    saved: dict[str, Any], asked: dict[str, Any], at: str = ""
+) -> list[str]:
+    """Returns the facts that differ, each as a phrase."""
+    found = []
+    for name in sorted(saved.keys() | asked.keys()):
+        old, new = saved.get(name), asked.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += _differences(old, new, "--")
+        elif old != new:
+            found.append(f"{at}{name}: {old} there, {new} asked")
+    return found
+
+
+def _note_machine(
+    state: run_state.RunState, before: dict[str, str] | None, step: int
+) -> None:
+    """Warns and notes where a resumed run is not comparable bit for bit any more."""
+    now = machine.describe()
+    if before is None or before == now:
+        return
+    changed = {
+        name: f"{before.get(name)} -> {value}"
+        for name, value in now.items()
+        if before.get(name) != value
+    }
+    state.history.append({"step": step, "machine": changed})
+    told = "; ".join(f"{name}: {change}" for name, change in changed.items())
+    progress.logger.warning(
+        "another machine than before (%s): the run goes on, but not bit for bit", told
+    )

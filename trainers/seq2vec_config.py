@@ -1,0 +1,67 @@
+"""What a sequence-to-vector run is asked to do; flags parse without TensorFlow."""
+
+import dataclasses
+from typing import Any
+
+from pipeline import config as pipeline_config
+from pipeline import knobs
+from trainers import config
+from trainers.models import seq2vec_config
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ValidationConfig:
+    """Validation."""
+
+    eval_every_steps: int = knobs.knob(
+        200, "Steps between two validations; 0 for none.", may_change=True
+    )
+    best_metric: str = knobs.knob(
+        "loss",
+        "What the best checkpoint is best in, and --patience waits for.",
+        choices=("loss", "accuracy", "macro_f1"),
+    )
+    patience: int = knobs.knob(
+        0, "Validations without a better one until the run ends; 0 for never."
+    )
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for counts that cannot be, or do not go together."""
+        for name in ("eval_every_steps", "patience"):
+            if getattr(self, name) < 0:
+                raise ValueError(
+                    f"--{name} must be at least 0, got {getattr(self, name)}"
+                )
+        if self.patience and not self.eval_every_steps:
+            raise ValueError("--patience needs --eval_every_steps above 0")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Seq2VecConfig:
+    """Everything a sequence-to-vector run depends on."""
+
+    run: config.RunConfig
+    validation: ValidationConfig
+    model: seq2vec_config.EncoderConfig
+    head: seq2vec_config.HeadConfig
+    batch: pipeline_config.BatchConfig
+    optimizer: config.OptimizerConfig
+    schedule: config.ScheduleConfig
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for settings that do not go together."""
+        plateau = self.schedule.schedule == "plateau"
+        if plateau and not self.validation.eval_every_steps:
+            raise ValueError("--schedule=plateau needs --eval_every_steps above 0")
+
+    def fixed(self) -> dict[str, Any]:
+        """Returns what a resumed run must find unchanged, by flag.
+
+        Knobs that may change otherwise must not where the weights depend on them.
+        """
+        values = knobs.fixed_leaves(self)
+        if self.schedule.depends_on_num_steps:
+            values["num_steps"] = self.run.num_steps
+        if self.schedule.schedule == "plateau" or self.validation.patience:
+            values["eval_every_steps"] = self.validation.eval_every_steps
+        return values
