@@ -5,7 +5,8 @@ import tensorflow as tf
 
 from pipeline import vocabulary
 from trainers import config
-from trainers.models import transformer
+from trainers.models import config as model_config
+from trainers.models import repeat_vector, rnn, transformer
 
 
 def make(
@@ -28,11 +29,48 @@ def make(
         from trainers.models import keras_adapter
 
         return keras_adapter.load(asked.model.keras_model, vocabularies, asked.run.seed)
-    return transformer.Transformer(
+    return sized(
         asked.model,
         src_vocab_size=vocabularies.src.size,
         tgt_vocab_size=vocabularies.tgt.size,
         shared=vocabularies.shared,
         rng=np.random.default_rng(asked.run.seed),
+        dtype=dtype,
+    )
+
+
+def sized(
+    asked: model_config.ModelConfig,
+    *,
+    src_vocab_size: int,
+    tgt_vocab_size: int,
+    shared: bool,
+    rng: np.random.Generator,
+    dtype: str = "float32",
+) -> tf.Module:
+    """Returns a model of ours for vocabularies of some sizes.
+
+    Args:
+        asked: Sizes, and which model; not one of Keras.
+        src_vocab_size: Number of source subwords.
+        tgt_vocab_size: Number of target subwords.
+        shared: Whether both sides have one vocabulary.
+        rng: Draws the initial weights.
+        dtype: What it computes in.
+    """
+    if asked.model == "repeat_vector":
+        return repeat_vector.RepeatVector(
+            asked,
+            src_vocab_size=src_vocab_size,
+            tgt_vocab_size=tgt_vocab_size,
+            rng=rng,
+            dtype=dtype,
+        )
+    return {"rnn": rnn.Rnn, "transformer": transformer.Transformer}[asked.model](
+        asked,
+        src_vocab_size=src_vocab_size,
+        tgt_vocab_size=tgt_vocab_size,
+        shared=shared,
+        rng=rng,
         dtype=dtype,
     )
