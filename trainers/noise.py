@@ -49,10 +49,9 @@ class Noise:
         if self._step is None or not dropped:
             return values
         rows, columns = tf.shape(values)[0], values.shape[1]
-        key = (self._seed << 32) ^ zlib.crc32(place.encode())
         bits = tf.random.stateless_uniform(
             [rows, columns // 8],
-            seed=tf.stack([tf.constant(key, tf.int64), self._when()]),
+            seed=tf.stack([tf.constant(self._key(place), tf.int64), self._when()]),
             minval=None,
             maxval=None,
             dtype=tf.int64,
@@ -61,6 +60,24 @@ class Noise:
         draws = tf.reshape(tf.bitcast(bits, tf.uint8), [rows, columns])
         scale = tf.constant(_BYTE_VALUES / (_BYTE_VALUES - dropped), values.dtype)
         return values * (tf.cast(draws >= dropped, values.dtype) * scale)
+
+    def uniform(self, shape: list[tf.Tensor], place: str) -> tf.Tensor:
+        """Returns numbers in [0, 1), float32 [...], for a noise that has a step.
+
+        Args:
+            shape: Of what is returned, int32 [] each.
+            place: Where in the model; another place, another noise.
+        """
+        seed = tf.stack([tf.constant(self._key(place), tf.int64), self._when()])
+        return tf.random.stateless_uniform(shape, seed=seed, alg="philox")
+
+    @property
+    def step(self) -> tf.Tensor:
+        """The step, int64 [], of a noise that has one."""
+        return tf.convert_to_tensor(self._step)
+
+    def _key(self, place: str) -> int:
+        return (self._seed << 32) ^ zlib.crc32(place.encode())
 
     def _when(self) -> tf.Tensor:
         """Returns step and part as one number, int64 []."""
