@@ -28,7 +28,7 @@ from trainers import (
     run_directory,
     seq2vec_config,
 )
-from trainers.models import build
+from trainers.models import build_vectors
 
 _BATCH_TOKENS = 4096
 _BATCH_RECORDS = 8192
@@ -79,7 +79,7 @@ def evaluate(
             "than the run was trained with",
         )
     words = vocabulary.load_one(folder, entry)
-    model = build.classifier(run, words.size, len(names))
+    model = build_vectors.classifier(run, words.size, len(names))
     which = restoring.restore(model, weights)
     longest = int(facts.split(split).joint_histogram()[:, 0].max()) + 1
     batch = pipeline_config.BatchConfig(

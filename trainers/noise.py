@@ -56,10 +56,9 @@ class Noise:
         """Returns a random byte for each value, uint8 [N, D]."""
         rows, columns = tf.unstack(tf.shape(values))
         whole = values.shape[1] is not None and values.shape[1] % 8 == 0
-        key = (self._seed << 32) ^ zlib.crc32(place.encode())
         bits = tf.random.stateless_uniform(
             [rows, values.shape[1] // 8] if whole else [rows * columns // 8 + 1],
-            seed=tf.stack([tf.constant(key, tf.int64), self._when()]),
+            seed=tf.stack([tf.constant(self._key(place), tf.int64), self._when()]),
             minval=None,
             maxval=None,
             dtype=tf.int64,
@@ -69,6 +68,24 @@ class Noise:
         if not whole:
             draws = tf.reshape(draws, [-1])[: rows * columns]
         return tf.reshape(draws, [rows, columns])
+
+    def uniform(self, shape: list[tf.Tensor], place: str) -> tf.Tensor:
+        """Returns numbers in [0, 1), float32 [...], for a noise that has a step.
+
+        Args:
+            shape: Of what is returned, int32 [] each.
+            place: Where in the model; another place, another noise.
+        """
+        seed = tf.stack([tf.constant(self._key(place), tf.int64), self._when()])
+        return tf.random.stateless_uniform(shape, seed=seed, alg="philox")
+
+    @property
+    def step(self) -> tf.Tensor:
+        """The step, int64 [], of a noise that has one."""
+        return tf.convert_to_tensor(self._step)
+
+    def _key(self, place: str) -> int:
+        return (self._seed << 32) ^ zlib.crc32(place.encode())
 
     def _when(self) -> tf.Tensor:
         """Returns step and part as one number, int64 []."""

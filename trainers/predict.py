@@ -57,9 +57,9 @@ def main(asked: PredictConfig) -> None:
     _check_writable(asked.vectors)
     runtime.start()
     from trainers import prediction, restoring
-    from trainers.models import build
+    from trainers.models import build_vectors
 
-    model = build.classifier(run, words.size, len(names))
+    model = build_vectors.classifier(run, words.size, len(names))
     which = restoring.restore(model, asked.weights)
     progress.logger.info("predicting with %s", which)
     predictor = prediction.Predictor(model, words)

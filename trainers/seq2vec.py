@@ -38,7 +38,7 @@ def main(asked: seq2vec_config.Seq2VecConfig) -> None:
         stop = signals.StopRequest()
         runtime.start()
         from trainers import classification, precision, tasks, training, validation
-        from trainers.models import build
+        from trainers.models import build_vectors
 
         dtype = precision.dtype_of(asked.run.dtype)
         unchanged = {
@@ -51,7 +51,7 @@ def main(asked: seq2vec_config.Seq2VecConfig) -> None:
         weights = None
         if asked.head.class_weights == "balanced":
             weights = classification.balanced_weights(source, len(names))
-        model = build.classifier(asked, words.size, len(names), weights, dtype)
+        model = build_vectors.classifier(asked, words.size, len(names), weights, dtype)
 
         def validate() -> validation.Validate | None:
             held_out = validation.open_valid(asked, facts)

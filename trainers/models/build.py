@@ -4,8 +4,9 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline import exits, vocabulary
-from trainers import config, seq2vec_config
-from trainers.models import seq2vec, transformer
+from trainers import config
+from trainers.models import config as model_config
+from trainers.models import repeat_vector, rnn, transformer
 
 
 def make(
@@ -29,7 +30,7 @@ def make(
 
         return keras_adapter.load(asked.model.keras_model, vocabularies, asked.run.seed)
     try:
-        return transformer.Transformer(
+        return sized(
             asked.model,
             src_vocab_size=vocabularies.src.size,
             tgt_vocab_size=vocabularies.tgt.size,
@@ -41,28 +42,38 @@ def make(
         raise exits.Refusal(exits.USAGE, str(error)) from None
 
 
-def classifier(
-    asked: seq2vec_config.Seq2VecConfig,
-    vocab_size: int,
-    num_classes: int,
-    class_weights: np.ndarray | None = None,
+def sized(
+    asked: model_config.ModelConfig,
+    *,
+    src_vocab_size: int,
+    tgt_vocab_size: int,
+    shared: bool,
+    rng: np.random.Generator,
     dtype: str = "float32",
-) -> seq2vec.Classifier:
-    """Returns a classifier with fresh weights, the same ones for the same seed.
+) -> tf.Module:
+    """Returns a model of ours for vocabularies of some sizes.
 
     Args:
-        asked: The config.
-        vocab_size: Number of subwords.
-        num_classes: C.
-        class_weights: What a text of each class counts in the loss, [C].
-        dtype: What its encoder computes in; its weights are float32.
+        asked: Sizes, and which model; not one of Keras.
+        src_vocab_size: Number of source subwords.
+        tgt_vocab_size: Number of target subwords.
+        shared: Whether both sides have one vocabulary.
+        rng: Draws the initial weights.
+        dtype: What it computes in.
     """
-    return seq2vec.Classifier(
-        asked.model,
-        asked.head,
-        vocab_size=vocab_size,
-        num_classes=num_classes,
-        class_weights=class_weights,
-        rng=np.random.default_rng(asked.run.seed),
+    if asked.model == "repeat_vector":
+        return repeat_vector.RepeatVector(
+            asked,
+            src_vocab_size=src_vocab_size,
+            tgt_vocab_size=tgt_vocab_size,
+            rng=rng,
+            dtype=dtype,
+        )
+    return {"rnn": rnn.Rnn, "transformer": transformer.Transformer}[asked.model](
+        asked,
+        src_vocab_size=src_vocab_size,
+        tgt_vocab_size=tgt_vocab_size,
+        shared=shared,
+        rng=rng,
         dtype=dtype,
     )

@@ -62,13 +62,75 @@ class TransformerConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class RnnConfig:
+    """Recurrent model."""
+
+    cell: str = knobs.knob("lstm", "Kind of recurrent layer.", choices=("lstm", "gru"))
+    embedding_dim: int = knobs.knob(
+        0, "Width of the embeddings, in units, a multiple of 8; 0 for d_model."
+    )
+    bidirectional: bool = knobs.knob(
+        True, "Reads the source from both ends, with half the units for each."
+    )
+    residual: bool = knobs.knob(
+        False, "From the second layer on, adds a layer's input to its output."
+    )
+    bridge: str = knobs.knob(
+        "dense",
+        "From the last states of the encoder's layers to the first ones of the "
+        "decoder's: a dense layer each, the states themselves, or zeros.",
+        choices=("dense", "copy", "zero"),
+    )
+    attention: str = knobs.knob(
+        "bahdanau",
+        "How the decoder reads the source: additive attention before each step, an "
+        "input of its first layer; multiplicative attention after all layers; or none, "
+        "the encoder's last state alone, an input of every step.",
+        choices=("none", "bahdanau", "luong"),
+    )
+    luong_score: str = knobs.knob(
+        "general",
+        "With --attention=luong: a learned product, or the plain one over the root of "
+        "d_model.",
+        choices=("general", "scaled"),
+    )
+    sampling_probability: float = knobs.knob(
+        0.0,
+        "Scheduled sampling: share of target positions that read the model's own guess "
+        "in place of the reference; costs a decoding of each batch.",
+    )
+    sampling_warmup_steps: int = knobs.knob(
+        0, "Steps over which --sampling_probability rises to its value from 0."
+    )
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for sizes and shares that cannot be."""
+        if self.embedding_dim < 0 or self.embedding_dim % 8:
+            raise ValueError(
+                f"--embedding_dim={self.embedding_dim} must be a multiple of 8, or 0 "
+                "for --d_model"
+            )
+        if not 0 <= self.sampling_probability <= 1:
+            raise ValueError(
+                "--sampling_probability must be in [0, 1], got "
+                f"{self.sampling_probability}"
+            )
+        if self.sampling_warmup_steps < 0:
+            raise ValueError(
+                "--sampling_warmup_steps must be at least 0, got "
+                f"{self.sampling_warmup_steps}"
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """Model."""
 
     model: str = knobs.knob(
         "transformer",
-        "The model: the Transformer, or a Keras model of your own.",
-        choices=("transformer", "keras"),
+        "The model: the Transformer, a recurrent encoder and decoder, the same without "
+        "a view of the target (a baseline), or a Keras model of your own.",
+        choices=("transformer", "rnn", "repeat_vector", "keras"),
     )
     keras_model: str | None = knobs.knob(
         None,
@@ -83,6 +145,7 @@ class ModelConfig:
     transformer: TransformerConfig = dataclasses.field(
         default_factory=TransformerConfig
     )
+    rnn: RnnConfig = dataclasses.field(default_factory=RnnConfig)
 
     def __post_init__(self) -> None:
         """Raises ValueError for sizes that do not fit together."""

@@ -10,7 +10,13 @@ import tensorflow as tf
 
 from pipeline import vocabulary
 from trainers import noise
-from trainers.models import attention, layers, seq2vec_config, transformer
+from trainers.models import (
+    attention,
+    layers,
+    recurrent_encoder,
+    seq2vec_config,
+    transformer,
+)
 
 
 class Encoded(NamedTuple):
@@ -84,6 +90,38 @@ class TransformerEncoder(tf.Module):
         return Encoded(states, last)
 
 
+class RecurrentEncoder(tf.Module):
+    """Layers in both directions; the last state is where each has read everything.
+
+    Graves and Schmidhuber 2005, doi:10.1016/j.neunet.2005.06.042.
+    """
+
+    def __init__(
+        self,
+        config: seq2vec_config.EncoderConfig,
+        vocab_size: int,
+        *,
+        rng: np.random.Generator,
+        dtype: str,
+    ) -> None:
+        """Makes embedding and layers; they compute in `dtype`."""
+        super().__init__()
+        self._config, self._dtype = config, tf.as_dtype(dtype)
+        self.embedding = layers.Embedding(vocab_size, config.d_model, rng=rng)
+        self.layers = recurrent_encoder.Encoder(config.layers, rng=rng)
+
+    def __call__(self, ids: tf.Tensor, draw: noise.Noise) -> Encoded:
+        """Returns what it says of int32 [B, S]."""
+        num_rows, length = tf.unstack(tf.shape(ids))
+        stream = recurrent_encoder.embed(self.embedding, ids, self._dtype)
+        stream = draw.dropout(stream, self._config.dropout_rate, "embedding")
+        encoded = self.layers(stream, recurrent_encoder.lengths(ids), draw)
+        size = self._config.d_model
+        by_position = tf.reshape(encoded.outputs, [length, num_rows, size])
+        states = tf.transpose(by_position, [1, 0, 2])
+        return Encoded(states, encoded.lasts[-1][0])
+
+
 def make(
     config: seq2vec_config.EncoderConfig,
     vocab_size: int,
@@ -92,4 +130,5 @@ def make(
     dtype: str,
 ) -> tf.Module:
     """Returns the encoder that a config names; its weights are float32."""
-    return TransformerEncoder(config, vocab_size, rng=rng, dtype=dtype)
+    kind = TransformerEncoder if config.model == "transformer" else RecurrentEncoder
+    return kind(config, vocab_size, rng=rng, dtype=dtype)

@@ -20,15 +20,19 @@ _NORM_EPSILON = 1e-6
 _ROWS_MULTIPLE = 8
 
 
+def weights(inputs: int, outputs: int, *, rng: np.random.Generator) -> tf.Variable:
+    """Returns float32 [I, O], drawn uniformly: Glorot and Bengio 2010, eq. 16."""
+    limit = math.sqrt(6 / (inputs + outputs))
+    return tf.Variable(rng.uniform(-limit, limit, (inputs, outputs)), dtype=tf.float32)
+
+
 class Dense(tf.Module):
     """x W + b."""
 
     def __init__(self, inputs: int, outputs: int, *, rng: np.random.Generator) -> None:
-        """Draws the kernel uniformly, Glorot and Bengio 2010, eq. 16; the bias is 0."""
+        """Draws the kernel; the bias is 0."""
         super().__init__()
-        limit = math.sqrt(6 / (inputs + outputs))
-        kernel = rng.uniform(-limit, limit, (inputs, outputs))
-        self.kernel = tf.Variable(kernel, dtype=tf.float32)
+        self.kernel = weights(inputs, outputs, rng=rng)
         self.bias = tf.Variable(tf.zeros(outputs))
 
     def __call__(self, values: tf.Tensor) -> tf.Tensor:

@@ -11,7 +11,10 @@ class EncoderConfig:
     """Encoder."""
 
     model: str = knobs.knob(
-        "transformer", "What reads the text.", choices=("transformer",)
+        "transformer",
+        "What reads the text: self-attention, or LSTM or GRU layers in both "
+        "directions, with half the units for each.",
+        choices=("transformer", "bilstm", "bigru"),
     )
     d_model: int = knobs.knob(128, "Width of the encoder, in units.")
     num_layers: int = knobs.knob(2, "Layers of the encoder.")
@@ -45,6 +48,10 @@ class EncoderConfig:
             num_layers=self.num_layers,
             dropout_rate=self.dropout_rate,
             transformer=self.transformer,
+            rnn=model_config.RnnConfig(cell=self.model.removeprefix("bi"))
+            if self.model != "transformer"
+            else model_config.RnnConfig(),
+            model="transformer" if self.model == "transformer" else "rnn",
         )
 
 

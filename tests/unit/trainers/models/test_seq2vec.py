@@ -11,7 +11,7 @@ from trainers.models import config as model_config
 from trainers.models import seq2vec, seq2vec_config
 
 POOLINGS = ("mean", "max", "last", "cls", "attention")
-MODELS = ("transformer",)
+MODELS = ("transformer", "bilstm", "bigru")
 SIZE, CLASSES = 50, 3
 _ENCODER = seq2vec_config.EncoderConfig(
     d_model=16,
