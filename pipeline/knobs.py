@@ -11,6 +11,7 @@ from typing import Any
 HELP = "help"
 CHOICES = "choices"
 MAY_CHANGE = "may_change"
+MISSING = dataclasses.MISSING
 
 
 def knob(
@@ -44,4 +45,17 @@ def fixed_leaves(config: Any) -> dict[str, Any]:
             values.update(fixed_leaves(value))
         elif not field.metadata[MAY_CHANGE]:
             values[field.name] = list(value) if isinstance(value, tuple) else value
+    return values
+
+
+def defaults(config: Any) -> dict[str, Any]:
+    """Returns the default of every knob in `fixed_leaves` that has one, by name."""
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            values.update(defaults(value))
+        elif not field.metadata[MAY_CHANGE] and field.default is not MISSING:
+            default = field.default
+            values[field.name] = list(default) if default == () else default
     return values

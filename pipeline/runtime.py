@@ -23,10 +23,13 @@ _CHATTER = re.compile(
 
 
 @functools.cache
-def start() -> None:
+def start(*, deterministic: bool = False) -> None:
     """Imports TensorFlow and finds its devices, passing on only unusual messages.
 
     Does nothing when it is called again.
+
+    Args:
+        deterministic: Whether operations must give the same bits each time.
     """
     # Levels below warning tell how TensorFlow works, for instance that a dataset ended.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
@@ -37,6 +40,8 @@ def start() -> None:
         try:
             import tensorflow as tf
 
+            if deterministic:
+                tf.config.experimental.enable_op_determinism()
             tf.config.list_logical_devices()
         finally:
             os.dup2(saved, 2)

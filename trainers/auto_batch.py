@@ -5,7 +5,9 @@ tried, as the largest batches of their plans, and the line through what they too
 what fits. What is chosen is tried as well before the first step, as in every run.
 """
 
+import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 _FIRST_TOKENS = 4096
 _SHARE = 0.8  # of the memory there is
@@ -34,3 +36,9 @@ def fit(
     fitting = 2 * first + int((_SHARE * room_bytes - high) / per_token)
     most = max(first, epoch_tokens // _FEWEST_BATCHES)
     return max(longest, min(fitting, most) // _MULTIPLE * _MULTIPLE)
+
+
+def with_tokens(asked: Any, tokens: int) -> Any:
+    """Returns a config with a budget of tokens, and everything else as it is."""
+    batch = dataclasses.replace(asked.batch, tokens_per_batch=tokens)
+    return dataclasses.replace(asked, batch=batch)

@@ -21,6 +21,11 @@ class Average(tf.Module):
             for name, weight in weights.items()
         }
 
+    def restart(self, weights: Mapping[str, tf.Variable]) -> None:
+        """Begins again with the weights as they are."""
+        for name, value in self.values.items():
+            value.assign(weights[name])
+
     def update(
         self,
         weights: Mapping[str, tf.Variable],

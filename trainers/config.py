@@ -33,6 +33,16 @@ class RunConfig:
         "where the hardware has it (AMX, Ampere and later GPUs), float32 elsewhere.",
         choices=("auto", "float32", "bfloat16", "float16"),
     )
+    xla: bool = knobs.knob(
+        False,
+        "Compiles the step with XLA, for every shape a batch can have before the first "
+        "step; pays on a GPU.",
+    )
+    deterministic: bool = knobs.knob(
+        False,
+        "Makes TensorFlow's operations give the same bits each time on a GPU too, and "
+        "refuse where they cannot; slower.",
+    )
     label_smoothing: float = knobs.knob(
         0.1, "Target mass spread over all subwords or classes, in [0, 1)."
     )
@@ -297,6 +307,10 @@ class TrainConfig(Protocol):
         """Directories, steps, saving."""
 
     @property
+    def start(self) -> "StartConfig":
+        """What weights begin with."""
+
+    @property
     def validation(self) -> Judged:
         """When to validate, and what is best."""
 
@@ -360,6 +374,7 @@ class Seq2SeqConfig:
     """Everything a sequence-to-sequence run depends on."""
 
     run: RunConfig
+    start: StartConfig
     validation: ValidationConfig
     model: model_config.ModelConfig
     batch: pipeline_config.BatchConfig

@@ -47,6 +47,15 @@ class GradientSums(tf.Module):
         for variable, value in zip(self.counts, counts, strict=True):
             variable.assign_add(value)
 
+    def clear(self) -> None:
+        """Begins again at 0."""
+        for variable in (
+            *(self.count, *self.gradients.values()),
+            *self.losses,
+            *self.counts,
+        ):
+            variable.assign(tf.zeros_like(variable))
+
     def take(
         self,
         gradients: Mapping[str, tf.Tensor],

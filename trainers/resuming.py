@@ -22,8 +22,16 @@ def restore(
     state: run_state.RunState,
     *,
     new_data: bool,
+    defaults: dict[str, Any],
 ) -> tuple[plan_lib.Cursor, float]:
     """Restores the newest checkpoint; returns the cursor and the seconds spent before.
+
+    Args:
+        directory: Of the run.
+        step: What is restored.
+        state: What is restored beside it.
+        new_data: Whether to go on with other data.
+        defaults: Values of flags, for those that the run was begun without knowing.
 
     Raises:
         exits.Refusal: With `MISMATCH` if the run was begun with other flags or data.
@@ -36,6 +44,7 @@ def restore(
     cursor = plan_lib.Cursor(*saved["cursor"])
     state.restore(saved)
     old, asked = saved["facts"], state.facts
+    old = {**old, "flags": {**defaults, **old["flags"]}}
     if new_data and (old["data"], old["plan"]) != (asked["data"], asked["plan"]):
         cursor = plan_lib.Cursor()
         state.history.append({"step": number, "new_data": asked["data"][:16]})
@@ -55,6 +64,12 @@ def restore(
     _note_machine(state, saved.get("machine"), number)
     progress.logger.info("resumed after step %d", number)
     return cursor, saved["secs"]
+
+
+def saved_flag(directory: run_directory.RunDirectory, name: str) -> Any:
+    """Returns what a flag was when the run was begun; None where it is not begun."""
+    newest = checkpoints.read_newest(directory.checkpoints)
+    return newest[2]["facts"]["flags"][name] if newest else None
 
 
 def _without_batches(old: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ SAMPLES = "samples.txt"
 CHECKPOINTS = "checkpoints"
 BEST = "best"
 VOCABULARY = "vocabulary"
+START = "init_from.json"
 LABELS = "labels.json"
 EVENTS = "events"
 _SAMPLES_HEAD = "== step "
@@ -81,6 +82,11 @@ class RunDirectory:
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Writes summary.json."""
         files.write_whole(self.path / SUMMARY, json.dumps(summary, indent=1) + "\n")
+
+    def write_start(self, reports: list[dict[str, Any]]) -> None:
+        """Writes from what the run was begun, if it was from something."""
+        if reports:
+            files.write_whole(self.path / START, json.dumps(reports, indent=1) + "\n")
 
     def append(self, filename: str, entry: dict[str, Any]) -> None:
         """Adds a line to one of the logs."""

@@ -34,8 +34,8 @@ def main(asked: config.Seq2SeqConfig) -> None:
     workdir = asked.run.workdir_path
     with files.locked(workdir / files.LOCK_NAME, what=f"--workdir={workdir}"):
         stop = signals.StopRequest()
-        runtime.start()
-        from trainers import precision, tasks, training, validation
+        runtime.start(deterministic=asked.run.deterministic)
+        from trainers import precision, starting, tasks, training, validation
         from trainers.models import build
 
         dtype = precision.dtype_of(asked.run.dtype)
@@ -49,18 +49,19 @@ def main(asked: config.Seq2SeqConfig) -> None:
         ready = training.prepare(
             asked,
             tasks.SEQ2SEQ,
-            training.open_source(asked, corpora),
+            corpora,
             unchanged,
             model,
+            pieces=starting.pieces_of(vocabularies),
             dtype=dtype,
-            validate=lambda: validation.make(
-                asked, vocabularies, model, lambda: bool(stop)
+            validate=lambda budgeted: validation.make(
+                budgeted, vocabularies, model, lambda: bool(stop)
             ),
             stop=stop,
         )
         # Not before the checkpoint agrees: a refused command changes nothing.
         vocabulary.copy(home, vocabularies, directory.vocabulary)
-        directory.write_flags(binding.to_lines(asked))
+        directory.write_flags(binding.to_lines(ready.config))
         training.run(ready)
 
 

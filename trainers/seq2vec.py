@@ -11,6 +11,7 @@ import functools
 import sys
 
 from flags import binding
+from pipeline import config as pipeline_config
 from pipeline import (
     exits,
     files,
@@ -36,7 +37,8 @@ def main(asked: seq2vec_config.Seq2VecConfig) -> None:
     workdir = asked.run.workdir_path
     with files.locked(workdir / files.LOCK_NAME, what=f"--workdir={workdir}"):
         stop = signals.StopRequest()
-        runtime.start()
+        runtime.start(deterministic=asked.run.deterministic)
+        from pipeline import input_pipeline
         from trainers import classification, precision, tasks, training, validation
         from trainers.models import build_vectors
 
@@ -47,14 +49,17 @@ def main(asked: seq2vec_config.Seq2VecConfig) -> None:
             "vocabulary": [entry.sha256],
             "labels": names,
         }
-        source = training.open_source(asked, corpora)
         weights = None
         if asked.head.class_weights == "balanced":
-            weights = classification.balanced_weights(source, len(names))
+            one = pipeline_config.BatchConfig(batch_rows=1)
+            every = input_pipeline.open_corpora(corpora, "train", one, seed=0)
+            weights = classification.balanced_weights(every, len(names))
         model = build_vectors.classifier(asked, words.size, len(names), weights, dtype)
 
-        def validate() -> validation.Validate | None:
-            held_out = validation.open_valid(asked, facts)
+        def validate(
+            budgeted: seq2vec_config.Seq2VecConfig,
+        ) -> validation.Validate | None:
+            held_out = validation.open_valid(budgeted, facts)
             if held_out is None:
                 return None
             return classification.Validation(
@@ -65,9 +70,10 @@ def main(asked: seq2vec_config.Seq2VecConfig) -> None:
         ready = training.prepare(
             asked,
             tasks.classes(len(names)),
-            source,
+            corpora,
             unchanged,
             model,
+            pieces={"src": words.pieces(range(words.size))},
             dtype=dtype,
             validate=validate,
             stop=stop,
@@ -75,7 +81,7 @@ def main(asked: seq2vec_config.Seq2VecConfig) -> None:
         # Not before the checkpoint agrees: a refused command changes nothing.
         vocabulary.copy_entries(home, [entry], directory.vocabulary)
         directory.write_labels(names)
-        directory.write_flags(binding.to_lines(asked))
+        directory.write_flags(binding.to_lines(ready.config))
         training.run(ready)
 
 

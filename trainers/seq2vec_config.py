@@ -41,6 +41,7 @@ class Seq2VecConfig:
     """Everything a sequence-to-vector run depends on."""
 
     run: config.RunConfig
+    start: config.StartConfig
     validation: ValidationConfig
     model: seq2vec_config.EncoderConfig
     head: seq2vec_config.HeadConfig

@@ -16,11 +16,19 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline import exits, vocabulary
-from trainers import checkpoints, config, name_map, run_directory, word_vectors
+from trainers import (
+    checkpoints,
+    config,
+    name_map,
+    naming,
+    run_directory,
+    word_vectors,
+)
 
 _EMBEDDING = re.compile(r"(src|tgt|output)_embedding/vectors")
 _SRC, _TGT = "src_embedding/vectors", "tgt_embedding/vectors"
 _OURS = ("model/", "ema/values/")  # the later one wins: what the run was judged by
+_READER = "text/encoder/"  # of a classifier
 _OBJECT_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 _ROWS_MULTIPLE = 8
 
@@ -76,6 +84,18 @@ class Report:
         return "; ".join(parts)
 
 
+def weights_of(model: tf.Module) -> dict[str, tf.Variable]:
+    """Returns the weights of a model as those of a translation model are named.
+
+    What reads the text of a classifier is the encoder of one.
+    """
+    return {
+        name.removeprefix(_READER): variable
+        for name, variable in naming.variables(model).items()
+        if variable.trainable
+    }
+
+
 def pieces_of(vocabularies: vocabulary.Vocabularies) -> Pieces:
     """Returns the subwords of both sides, by id."""
     sides = {"src": vocabularies.src, "tgt": vocabularies.tgt}
@@ -115,15 +135,18 @@ def frozen(names: Sequence[str], asked: Sequence[str]) -> set[str]:
         exits.Refusal: If one of them is the beginning of no name.
     """
     found: set[str] = set()
+    short = {name: name.removeprefix(_READER) for name in names}
     for start in asked:
         matching = {
             name
-            for name in names
-            if name.startswith(f"{start}/")
-            or (start == "embeddings" and _EMBEDDING.fullmatch(name))
+            for name, ours in short.items()
+            if ours.startswith(f"{start}/")
+            or (start == "embeddings" and _EMBEDDING.fullmatch(ours))
         }
         if not matching:
-            heads = ", ".join(sorted({name.partition("/")[0] for name in names}))
+            heads = ", ".join(
+                sorted({ours.partition("/")[0] for ours in short.values()})
+            )
             raise exits.Refusal(
                 exits.USAGE,
                 f"--freeze={start}: no weight begins so; there are embeddings, {heads}",

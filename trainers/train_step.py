@@ -7,7 +7,7 @@ epochs, learning rate or evaluations in between.
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -96,6 +96,8 @@ class TrainStep(tf.Module):
         seed: int,
         dtype: str = "float32",
         spec: Any = batching.SPEC,
+        frozen: Collection[str] = (),
+        xla: bool = False,
     ) -> None:
         """Makes the optimizer's variables; nothing is traced yet.
 
@@ -106,13 +108,15 @@ class TrainStep(tf.Module):
             seed: Of dropout.
             dtype: In which the model computes; float16 needs a loss scale.
             spec: Signature of its batches.
+            frozen: Names of weights that are not trained.
+            xla: Whether to compile the step for each shape of batch.
         """
         super().__init__()
         self.model = model
         weights = {
             name: variable
             for name, variable in naming.variables(model).items()
-            if variable.trainable
+            if variable.trainable and name not in frozen
         }
         self._weights = weights
         self._config = optimizer
@@ -139,11 +143,10 @@ class TrainStep(tf.Module):
             if optimizer.accumulate_steps > 1
             else None
         )
-        self._traced = tf.function(
-            self._update, input_signature=[spec], autograph=False
-        )
+        compiled = {"autograph": False, "jit_compile": xla or None}
+        self._traced = tf.function(self._update, input_signature=[spec], **compiled)
         self._traced_accumulation = tf.function(
-            self._accumulate, input_signature=[spec], autograph=False
+            self._accumulate, input_signature=[spec], **compiled
         )
 
     @property
@@ -178,11 +181,17 @@ class TrainStep(tf.Module):
         self._traced(last)
         self._check_traces(last)
 
-    def try_memory(self, batches: Sequence[Any]) -> None:
+    def try_memory(
+        self, batches: Iterable[Any], on_batch: Callable[[], None] = lambda: None
+    ) -> None:
         """Runs batches through the same traced function without changing anything.
 
         What a model changes by itself, such as the seeds of Keras's dropout, gets its
         value back.
+
+        Args:
+            batches: To run.
+            on_batch: Called after each.
         """
         own = [
             variable
@@ -192,11 +201,21 @@ class TrainStep(tf.Module):
         before = [variable.numpy() for variable in own]
         self._live.assign(False)
         for batch in batches:
+            if self._accumulated is not None:
+                self._traced_accumulation(batch)
             self._traced(batch)
             self._check_traces(batch)
+            on_batch()
         self._live.assign(True)
+        if self._accumulated is not None:
+            self._accumulated.clear()  # empty between steps, as it was
         for variable, value in zip(own, before, strict=True):
             variable.assign(value)
+
+    def restart_average(self) -> None:
+        """Begins the moving average, if there is one, with the weights as they are."""
+        if self._config.ema_decay:
+            self.ema.restart(self._weights)
 
     @contextlib.contextmanager
     def averaged_weights(self) -> Iterator[None]:

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipeline import exits, fail_points, input_pipeline, mixing, progress
+from pipeline import config as pipeline_config
+from pipeline import exits, fail_points, input_pipeline, knobs, mixing, progress
 from pipeline import plan as plan_lib
 from trainers import (
     actions,
+    auto_batch,
     checkpoints,
     clock,
     config,
@@ -27,6 +29,7 @@ from trainers import (
     run_state,
     schedules,
     signals,
+    starting,
     summary,
     tasks,
     train_step,
@@ -52,15 +55,44 @@ def open_source(
     )
 
 
+def _fitting_tokens(
+    asked: config.TrainConfig,
+    corpora: Sequence[mixing.Corpus],
+    step: train_step.TrainStep,
+) -> int:
+    """Returns the budget of tokens that memory has room for."""
+    sides = np.concatenate(
+        [
+            corpus.facts.split("train").joint_histogram() * [1, 1, corpus.rate]
+            for corpus in corpora
+        ]
+    )
+    longer = sides[:, :2].max(axis=1) + 1  # with BOS or EOS
+    kept = longer <= (asked.batch.max_length or longer.max())
+
+    def peak_bytes(tokens: int) -> float:
+        source = open_source(auto_batch.with_tokens(asked, tokens), corpora)
+        step.try_memory(memory_trial.largest_batches(source.plan, source.kind))
+        return machine.peak_bytes()
+
+    return auto_batch.fit(
+        peak_bytes,
+        room_bytes=machine.room_bytes(),
+        longest=int(longer[kept].max(initial=1)),
+        epoch_tokens=int((longer * sides[:, 2])[kept].sum()),
+    )
+
+
 def prepare(
     asked: config.TrainConfig,
     task: tasks.Task,
-    source: input_pipeline.Source,
+    corpora: Sequence[mixing.Corpus],
     facts: dict[str, Any],
     model: tf.Module,
     *,
+    pieces: starting.Pieces,
     dtype: str,
-    validate: Callable[[], validation.Validate | None],
+    validate: Callable[[Any], validation.Validate | None],
     stop: signals.StopRequest,
 ) -> run_lib.Run:
     """Makes the step, and restores the newest checkpoint.
@@ -68,11 +100,13 @@ def prepare(
     Args:
         asked: The config.
         task: What the batches are.
-        source: What to train on.
+        corpora: What to train on.
         facts: What a resumed run must find unchanged, such as its flags.
         model: With fresh weights.
+        pieces: Its subwords.
         dtype: What it computes in.
-        validate: Returns how to validate; called once the checkpoint agrees.
+        validate: Returns how to validate for a config with a budget; called once the
+            checkpoint agrees.
         stop: Whether the process was asked to stop.
 
     Raises:
@@ -86,16 +120,37 @@ def prepare(
         seed=asked.run.seed,
         dtype=dtype,
         spec=task.spec,
+        frozen=starting.frozen(list(naming.variables(model)), asked.start.freeze),
+        xla=asked.run.xla,
     )
+    if asked.batch.tokens_per_batch == pipeline_config.AUTO:
+        saved = resuming.saved_flag(directory, "tokens_per_batch")
+        tokens = saved or _fitting_tokens(asked, corpora, step)
+        progress.logger.info("--tokens_per_batch=auto is %d", tokens)
+        asked = auto_batch.with_tokens(asked, tokens)
+        facts = {**facts, "flags": {**facts["flags"], "tokens_per_batch": tokens}}
+    source = open_source(asked, corpora)
     state = run_state.RunState({**facts, "plan": source.plan.digest})
-    cursor, secs = resuming.restore(directory, step, state, new_data=asked.run.new_data)
+    cursor, secs = resuming.restore(
+        directory,
+        step,
+        state,
+        new_data=asked.run.new_data,
+        defaults=knobs.defaults(asked),
+    )
+    if not step.step.numpy():
+        reports = starting.begin(starting.weights_of(model), asked.start, pieces)
+        step.restart_average()
+        for report in reports:
+            progress.logger.info("%s", report)
+        directory.write_start([dataclasses.asdict(report) for report in reports])
     directory.truncate_logs(int(step.step.numpy()), unvalidated=state.unvalidated)
     return run_lib.Run(
         config=asked,
         task=task,
         directory=directory,
         step=step,
-        validation=validate(),
+        validation=validate(asked),
         source=source,
         cursor=cursor,
         state=state,
@@ -123,6 +178,8 @@ def run(ready: run_lib.Run) -> None:
         )
     _announce(ready)
     _try_memory(ready)
+    if ready.config.run.xla:
+        _compile(ready)
     _loop(ready)
 
 
@@ -192,6 +249,14 @@ def _try_memory(ready: run_lib.Run) -> None:
         f"{steps:,}",
         progress.duration(secs * steps * ready.config.optimizer.accumulate_steps),
     )
+
+
+def _compile(ready: run_lib.Run) -> None:
+    """Runs a batch of every shape there can be, so that none is compiled later."""
+    shapes, kind = ready.source.plan.shapes(), ready.source.kind
+    with progress.Progress("compiling", unit="shapes", total=len(shapes)) as bar:
+        batches = (kind.full(*shape) for shape in shapes)
+        ready.step.try_memory(batches, on_batch=lambda: bar.update(1))
 
 
 def _loop(ready: run_lib.Run) -> None:

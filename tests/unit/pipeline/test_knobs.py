@@ -23,3 +23,7 @@ def test_what_a_resume_may_change_is_not_among_the_fixed_knobs():
 def test_a_knob_needs_a_help_text():
     with pytest.raises(ValueError, match="help"):
         knobs.knob(1)
+
+
+def test_the_defaults_of_fixed_knobs_are_those_of_the_dataclass():
+    assert knobs.defaults(Outer(inner=Inner(size=3))) == {"size": 1}

@@ -23,13 +23,15 @@ def _model(dropout_rate=0.1, dtype="float32"):
     )
 
 
-def _step(dropout_rate=0.1, dtype="float32", seed=1, **changes):
+def _step(dropout_rate=0.1, dtype="float32", seed=1, xla=False, frozen=(), **changes):
     return train_step.TrainStep(
         _model(dropout_rate, dtype),
         trainers_config.OptimizerConfig(**changes),
         label_smoothing=0.1,
         seed=seed,
         dtype=dtype,
+        xla=xla,
+        frozen=frozen,
     )
 
 
@@ -241,6 +243,43 @@ def test_trying_memory_changes_no_bit_and_traces_nothing_anew(accumulate_steps):
     step(parts, 0.01)
     assert step.num_traces == 1
     assert int(step.step.numpy()) == 2
+
+
+def test_compiled_by_xla_a_step_is_the_same_and_traced_once():
+    """Promise P1, for a GPU: shapes are compiled before the first step."""
+    weights = []
+    for xla in (False, True):
+        # Adam would divide what is nothing but rounding by itself.
+        step = _step(xla=xla, accumulate_steps=2, optimizer="sgd")
+        batches = [_batch(4, 5, 6), _batch(2, 3, 4)]
+        before = {name: v.numpy() for name, v in naming.variables(step).items()}
+        tried: list[int] = []
+        step.try_memory(batches, on_batch=lambda tried=tried: tried.append(1))
+        assert len(tried) == 2
+        for name, variable in naming.variables(step).items():
+            np.testing.assert_array_equal(variable, before[name])
+        step(batches, 0.01)
+        assert step.num_traces == 1
+        weights.append(naming.variables(step.model))
+    for name, plain in weights[0].items():
+        np.testing.assert_allclose(weights[1][name], plain, rtol=1e-3, atol=1e-5)
+
+
+def test_a_frozen_weight_stays_and_has_no_moments():
+    frozen = "encoder/0/attention/query/kernel"
+    step = _step(frozen=[frozen], ema_decay=0.9, weight_decay=0.1, optimizer="adamw")
+    named = naming.variables(step)
+    before = {name: variable.numpy() for name, variable in named.items()}
+    step([_batch(4, 5, 6)], 0.01)
+    assert step.num_weights == sum(
+        np.size(value)
+        for name, value in before.items()
+        if name.startswith("model/") and name != f"model/{frozen}"
+    )
+    np.testing.assert_array_equal(named[f"model/{frozen}"], before[f"model/{frozen}"])
+    assert sum(frozen in name for name in named) == 1
+    other = "model/encoder/0/attention/key/kernel"
+    assert (named[other].numpy() != before[other]).any()
 
 
 def test_steps_skipped_in_a_row_are_counted():
