@@ -54,6 +54,11 @@ class Translator:
         self._vocabularies = vocabularies
 
     @property
+    def decoder(self) -> decoder.Decoder:
+        """What decodes batches of ids."""
+        return self._decoder
+
+    @property
     def num_traces(self) -> int:
         """How often the decoder was traced in this process."""
         return self._decoder.num_traces

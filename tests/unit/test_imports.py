@@ -43,6 +43,7 @@ def test_the_entry_points_are_the_documented_ones():
         "preprocessing.build",
         "preprocessing.verify",
         "trainers.evaluate",
+        "trainers.export",
         "trainers.seq2seq",
         "trainers.translate",
     }
