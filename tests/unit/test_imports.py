@@ -45,6 +45,7 @@ def test_the_entry_points_are_the_documented_ones():
         "trainers.evaluate",
         "trainers.export",
         "trainers.seq2seq",
+        "trainers.serve",
         "trainers.translate",
     }
 
