@@ -11,20 +11,24 @@ The directory appears whole or not at all. Run again with the same settings and 
 says so and does nothing.
 """
 
-import contextlib
 import fnmatch
 import functools
 import os
 import pathlib
-import re
-import shutil
-import signal
 import sys
-from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 from flags import binding
-from pipeline import exits, files, knobs, manifest, progress, records, vocabulary
+from pipeline import (
+    directories,
+    exits,
+    files,
+    knobs,
+    manifest,
+    progress,
+    records,
+    vocabulary,
+)
 from preprocessing import config, corpora, labels, lines, summary, workers
 from preprocessing import making as making_lib
 
@@ -42,12 +46,12 @@ def main(build: config.BuildConfig) -> int:
     """Builds the data directory; returns the exit code."""
     target = build.output.path.absolute()
     with (
-        _ended_by_signals(),
+        directories.ended_by_signals(),
         # First, so that a worker that outlives this process does not hold the lock.
         workers.Pool(build.output.num_workers or os.cpu_count() or 1) as pool,
-        files.locked(_beside(target, ".lock"), what=f"--data_dir={target}"),
+        files.locked(directories.lock_of(target), what=f"--data_dir={target}"),
     ):
-        _recover(target)
+        directories.recover(target)
         sources = corpora.sources(
             build.corpus, build.task.task, build.cleaning.max_bytes
         )
@@ -57,9 +61,7 @@ def main(build: config.BuildConfig) -> int:
         if _up_to_date(target, settings, described, overwrite=build.output.overwrite):
             progress.logger.info("%s is up to date", target)
             return exits.DONE
-        partial = _beside(target, f".tmp-{os.getpid()}")
-        partial.mkdir(parents=True)
-        try:
+        with directories.appearing(target) as partial:
             num_rows = [
                 corpora.num_rows(source, group)
                 for source, group in zip(sources, facts, strict=True)
@@ -67,9 +69,6 @@ def main(build: config.BuildConfig) -> int:
             making = making_lib.Making(partial, build, sources, num_rows, pool)
             done = making.run(settings, described)
             lines.check_unchanged([fact for group in facts for fact in group])
-            _commit(partial, target)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
     print(summary.table(done))
     return exits.DONE
 
@@ -216,79 +215,6 @@ def _content(described: list[dict[str, Any]]) -> list[Any]:
         + [file["sha256"] for file in source.get("files", [])]
         for source in described
     ]
-
-
-def _beside(target: pathlib.Path, suffix: str) -> pathlib.Path:
-    return target.with_name(target.name + suffix)
-
-
-def _recover(target: pathlib.Path) -> None:
-    """Removes what killed builds left; the lock is held, so none of them is running."""
-    for replaced in _left_over(target, "replaced"):
-        if target.exists():
-            shutil.rmtree(replaced)
-        else:  # killed between the two renames of --overwrite
-            replaced.rename(target)
-    for stale in _left_over(target, "tmp"):
-        shutil.rmtree(stale)
-
-
-def _left_over(target: pathlib.Path, kind: str) -> list[pathlib.Path]:
-    """Returns what builds of this target left: a process number ends the name."""
-    pattern = re.compile(re.escape(f"{target.name}.{kind}-") + r"\d+")
-    return [path for path in target.parent.iterdir() if pattern.fullmatch(path.name)]
-
-
-def _commit(partial: pathlib.Path, target: pathlib.Path) -> None:
-    """Gives a finished directory its name."""
-    files.fsync(partial)
-    # Between the renames a signal would leave neither directory in its place.
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    handlers = [signal.signal(number, signal.SIG_IGN) for number in numbers]
-    try:
-        _swap(partial, target)
-    finally:
-        for number, handler in zip(numbers, handlers, strict=True):
-            signal.signal(number, handler)
-
-
-def _swap(partial: pathlib.Path, target: pathlib.Path) -> None:
-    replaced = _beside(target, f".replaced-{os.getpid()}")
-    if target.exists():
-        target.rename(replaced)
-    partial.rename(target)
-    files.fsync(target.parent)
-    if replaced.exists():
-        shutil.rmtree(replaced)
-
-
-@contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Turns SIGTERM and SIGINT into a refusal.
-
-    It may come out of a library as another exception: SentencePiece, which calls us
-    back for text, makes an error of its own of it.
-    """
-    refusals: list[exits.Refusal] = []
-
-    def stop(number: int, _: object) -> NoReturn:
-        refusals.append(
-            exits.Refusal(
-                exits.PREEMPTED,
-                f"stopped by {signal.Signals(number).name}; nothing was changed, the "
-                "same command begins again",
-            )
-        )
-        raise refusals[-1]
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    try:
-        yield
-    except Exception:
-        if refusals:
-            raise refusals[0] from None
-        raise
 
 
 if __name__ == "__main__":

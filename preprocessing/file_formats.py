@@ -8,10 +8,9 @@ import csv
 import json
 import pathlib
 from collections.abc import Iterator
-from types import ModuleType
 from typing import Any
 
-from pipeline import exits
+from pipeline import exits, extras
 from preprocessing import cleaning, corpus_config, line_formats, lines, rows
 
 _CSV_FIELD_BYTES = 1 << 24
@@ -214,7 +213,7 @@ def read_parquet(
     Raises:
         exits.Refusal: If it is no Parquet file, or has no such columns.
     """
-    parquet = _pyarrow_parquet()
+    parquet = extras.load("pyarrow.parquet", needed_by="--format=parquet")
     try:
         file = parquet.ParquetFile(path)
     except (OSError, ValueError) as error:
@@ -237,15 +236,3 @@ def read_parquet(
                 number += 1
                 shown = json.dumps(record, default=str, ensure_ascii=False).encode()
                 yield line_formats.row_of_object(number, record, columns, shown, labels)
-
-
-def _pyarrow_parquet() -> ModuleType:
-    try:
-        import pyarrow.parquet
-    except ImportError:
-        raise exits.Refusal(
-            exits.MISSING_INPUT,
-            "--format=parquet needs pyarrow, an extra: make setup-extras, or pip "
-            "install -r requirements-extras.lock",
-        ) from None
-    return pyarrow.parquet

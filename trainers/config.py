@@ -424,6 +424,28 @@ class WeightsConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class AttentionConfig:
+    """Attention pictures."""
+
+    attention_dir: str | None = knobs.knob(
+        None,
+        "Writes what each target subword attended to, a PNG and a JSON file for each "
+        "line, named by its number.",
+    )
+    attention_layer: int = knobs.knob(
+        -1, "Of the decoder, from 0, drawn in the PNG; -1 for the mean."
+    )
+    attention_head: int = knobs.knob(-1, "From 0, drawn in the PNG; -1 for the mean.")
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what is no layer or head."""
+        for name in ("attention_layer", "attention_head"):
+            value = getattr(self, name)
+            if value < -1:
+                raise ValueError(f"--{name} must be at least -1, got {value}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class DecodingConfig:
     """Decoding."""
 

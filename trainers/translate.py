@@ -29,6 +29,7 @@ class TranslateConfig:
 
     weights: config.WeightsConfig
     decoding: config.DecodingConfig
+    attention: config.AttentionConfig
     with_scores: bool = knobs.knob(
         False,
         "Puts the log-probability in nats and a tab before each line, and 'cut' and a "
@@ -43,14 +44,24 @@ def main(asked: TranslateConfig) -> None:
     run = binding.parse_or_exit(["", flags], config.Seq2SeqConfig, "")
     vocabularies = vocabulary.load_copy(workdir / run_directory.VOCABULARY)
     runtime.start()
-    from trainers import restoring, translation
+    from trainers import attention_maps, restoring, translation
 
     model, which = restoring.load(run, asked.weights, vocabularies)
     progress.logger.info("translating with %s", which)
     translator = translation.Translator(model, vocabularies, asked.decoding)
-    lines = _lines()
+    pictures = None
+    if asked.attention.attention_dir:
+        from trainers import attention_pictures
+
+        reader = attention_maps.Reader(model, vocabularies)
+        pictures = attention_pictures.Pictures(asked.attention, reader)
+    lines, line = _lines(), 1
     while chunk := list(itertools.islice(lines, _chunk_size())):
-        for hypothesis in translator.translate(chunk):
+        hypotheses = translator.translate(chunk)
+        if pictures is not None:
+            pictures.write(line, chunk, hypotheses)
+        line += len(chunk)
+        for hypothesis in hypotheses:
             sys.stdout.write(_line(hypothesis, with_scores=asked.with_scores))
         sys.stdout.flush()
 

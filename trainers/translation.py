@@ -1,6 +1,7 @@
 """Texts to texts: subwords, batches of similar length, decoding, the order restored."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -24,11 +25,13 @@ class Hypothesis:
         text: One line.
         log_prob: Its log-probability, EOS included, in nats.
         finished: Whether the model ended it; if not it was cut.
+        tgt_ids: Its subwords, without EOS.
     """
 
     text: str
     log_prob: float
     finished: bool
+    tgt_ids: tuple[int, ...] = ()
 
 
 class Translator:
@@ -52,6 +55,11 @@ class Translator:
             )
         self._beam_size = asked.beam_size
         self._vocabularies = vocabularies
+
+    @property
+    def decoder(self) -> decoder.Decoder:
+        """What decodes batches of ids."""
+        return self._decoder
 
     @property
     def num_traces(self) -> int:
@@ -81,16 +89,19 @@ class Translator:
         for rows in _by_length(ids, self._beam_size):
             decoded = self._decoder(_padded([ids[row] for row in rows]))
             target = self._vocabularies.tgt.decode(decoded.ids.tolist())
-            for row, text, log_prob, finished in zip(
+            for row, text, ids_said, log_prob, finished in zip(
                 rows,
                 target,
+                decoded.ids.tolist(),
                 decoded.log_probs,
                 decoded.finished,
                 strict=True,
             ):
                 # Whatever the subwords hold, a hypothesis is one line.
                 line = " ".join(text.split())
-                hypotheses[row] = Hypothesis(line, float(log_prob), bool(finished))
+                hypotheses[row] = Hypothesis(
+                    line, float(log_prob), bool(finished), _said(ids_said)
+                )
             if on_batch is not None:
                 on_batch(len(rows))
         return hypotheses
@@ -105,6 +116,12 @@ class Translator:
             "line %d: %d tokens, cut to %d", number + 1, len(ids), MAX_SOURCE_TOKENS
         )
         return ids[:MAX_SOURCE_TOKENS]
+
+
+def _said(ids: Sequence[int]) -> tuple[int, ...]:
+    """Returns what stands before EOS and padding."""
+    ends = (vocabulary.EOS_ID, vocabulary.PAD_ID)
+    return tuple(itertools.takewhile(lambda index: index not in ends, ids))
 
 
 def _by_length(ids: Sequence[Sequence[int]], beam_size: int) -> list[list[int]]:

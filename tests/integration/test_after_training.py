@@ -122,6 +122,31 @@ def test_scores_stand_before_each_line(workdir):
     assert float(out.split("\t")[0]) < 0
 
 
+def test_attention_is_drawn_for_each_line_that_says_something(workdir, tmp_path):
+    out = programs.succeed(
+        "trainers.translate",
+        f"--workdir={workdir}",
+        f"--attention_dir={tmp_path}",
+        stdin=b"ba du\n\nmo\n",
+    )
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["000001.json", "000001.png", "000003.json", "000003.png"]
+    account = json.loads((tmp_path / "000003.json").read_text())
+    assert account["hypothesis"] == out.split("\n")[2]
+
+
+def test_a_layer_that_is_not_there_is_refused(workdir, tmp_path):
+    done = programs.run(
+        "trainers.translate",
+        f"--workdir={workdir}",
+        f"--attention_dir={tmp_path}",
+        "--attention_layer=1",
+        stdin=b"ba du\n",
+    )
+    assert done.returncode == 64
+    assert "--attention_layer=1: the model has 1, counted from 0" in done.stderr
+
+
 def test_translation_needs_no_data_directory(workdir, tmp_path):
     alone = tmp_path / "alone"
     shutil.copytree(workdir, alone)

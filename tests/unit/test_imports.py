@@ -43,9 +43,11 @@ def test_the_entry_points_are_the_documented_ones():
         "preprocessing.build",
         "preprocessing.verify",
         "trainers.evaluate",
+        "trainers.export",
         "trainers.predict",
         "trainers.seq2seq",
         "trainers.seq2vec",
+        "trainers.serve",
         "trainers.translate",
     }
 

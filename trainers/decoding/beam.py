@@ -68,6 +68,11 @@ class BeamDecoder(decoder.Decoder):
             ids[:, 0].numpy(), log_probs[:, 0].numpy(), whole[:, 0].numpy()
         )
 
+    def best(self, src_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Returns ids [B, T], log-probabilities and flags [B]."""
+        ids, log_probs, whole = self._decode(src_ids)
+        return ids[:, 0], log_probs[:, 0], whole[:, 0]
+
     def _decode(self, src_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Returns ids [B, K, T], log-probabilities and flags [B, K], the best first."""
         num_rows = tf.shape(src_ids)[0]

@@ -68,6 +68,17 @@ class Decoder(abc.ABC):
         """Returns the best hypotheses for sources with EOS, int32 [B, S]."""
 
     @abc.abstractmethod
+    def best(self, src_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Builds the graph of the best hypotheses, for graphs that go further.
+
+        Args:
+            src_ids: Sources with EOS, int32 [B, S]; B at least 1.
+
+        Returns:
+            What `Hypotheses` holds, as tensors.
+        """
+
+    @abc.abstractmethod
     def _decode(self, src_ids: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Builds the graph."""
 

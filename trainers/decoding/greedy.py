@@ -16,6 +16,11 @@ class GreedyDecoder(decoder.Decoder):
         ids, log_probs, finished = self._traced(src_ids)
         return decoder.Hypotheses(ids.numpy().T, log_probs.numpy(), finished.numpy())
 
+    def best(self, src_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Returns ids [B, T], log-probabilities and flags [B]."""
+        ids, log_probs, finished = self._decode(src_ids)
+        return tf.transpose(ids), log_probs, finished
+
     def _decode(self, src_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Returns ids, a row a position: int32 [T, B]; scores and flags, [B] each."""
         num_rows = tf.shape(src_ids)[0]

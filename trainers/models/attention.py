@@ -107,6 +107,14 @@ class Attention(tf.Module):
         query = self._turned(self._split(self.query(inputs), num_rows), first)
         return self._attend(query, memory, mask, draw, place)
 
+    def weights(
+        self, inputs: tf.Tensor, memory: KeysValues, mask: tf.Tensor
+    ) -> tf.Tensor:
+        """Returns how much `to_memory` takes from where, float [B, H, T, S]."""
+        num_rows = tf.shape(memory.keys)[0]
+        query = self._turned(self._split(self.query(inputs), num_rows))
+        return _weights(query, memory.keys, mask)
+
     def memory(
         self, inputs: tf.Tensor, num_rows: tf.Tensor, *, first: tf.Tensor | int = 0
     ) -> KeysValues:
@@ -135,13 +143,11 @@ class Attention(tf.Module):
         draw: noise.Noise,
         place: str,
     ) -> tf.Tensor:
-        size = query.shape[3]
-        scores = tf.matmul(query * (1 / math.sqrt(size)), memory.keys, transpose_b=True)
-        scores = precision.precise(scores)
-        weights = tf.nn.softmax(scores + tf.cast(mask, scores.dtype))  # [B, H, T, S]
-        weights = self._dropped(tf.cast(weights, query.dtype), draw, place)
+        weights = tf.cast(_weights(query, memory.keys, mask), query.dtype)
+        weights = self._dropped(weights, draw, place)
         context = tf.transpose(tf.matmul(weights, memory.values), [0, 2, 1, 3])
-        return self.output(tf.reshape(context, [-1, self._num_heads * size]))
+        width = self._num_heads * query.shape[3]
+        return self.output(tf.reshape(context, [-1, width]))
 
     def _dropped(self, weights: tf.Tensor, draw: noise.Noise, place: str) -> tf.Tensor:
         if not self._rate:
@@ -182,6 +188,13 @@ def causal_mask(length: tf.Tensor) -> tf.Tensor:
     positions = tf.range(length)
     visible = positions[:, None] >= positions[None, :]
     return tf.where(visible, 0.0, MASKED)[None, None, :, :]
+
+
+def _weights(query: tf.Tensor, keys: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Returns softmax(Q K' / sqrt(D/H)), equation 1, float [B, H, T, S]."""
+    scale = 1 / math.sqrt(query.shape[3])
+    scores = precision.precise(tf.matmul(query * scale, keys, transpose_b=True))
+    return tf.nn.softmax(scores + tf.cast(mask, scores.dtype))
 
 
 def _project(

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from trainers import precision
 
-_NORM_EPSILON = 1e-6
+NORM_EPSILON = 1e-6
 _ROWS_MULTIPLE = 8
 
 
@@ -62,7 +62,7 @@ def _layer_norm(values: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor) -> Any:
     """Layer normalisation, its gradient in closed form: half the passes of autodiff."""
     centred = values - tf.reduce_mean(values, -1, keepdims=True)
     variance = tf.reduce_mean(tf.square(centred), -1, keepdims=True)
-    inverse = tf.math.rsqrt(variance + _NORM_EPSILON)
+    inverse = tf.math.rsqrt(variance + NORM_EPSILON)
     normal = centred * inverse
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

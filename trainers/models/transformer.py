@@ -143,12 +143,24 @@ class DecoderLayer(tf.Module):
         place: str,
     ) -> tf.Tensor:
         """Returns float [B * T, D] for float [B * T, D]."""
-        num_rows = tf.shape(memory.keys)[0]
-        around, here = self.attention_residual, f"{place}/attention"
-        inputs = around.before(stream)
-        output = self.attention.to_self(inputs, num_rows, causal, draw, here)
-        stream = around.after(stream, output, draw, here)
+        stream = self._to_self(stream, memory, causal, draw, place)
         return self._rest(stream, memory, mask, draw, place)
+
+    def with_weights(
+        self,
+        stream: tf.Tensor,
+        memory: attention.KeysValues,
+        causal: tf.Tensor,
+        mask: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the output, [B * T, D], and the attention to the source.
+
+        The second is float [B, H, T, S]; nothing is dropped.
+        """
+        stream = self._to_self(stream, memory, causal, noise.NONE, "")
+        inputs = self.source_residual.before(stream)
+        weights = self.source_attention.weights(inputs, memory, mask)
+        return self._rest(stream, memory, mask, noise.NONE, ""), weights
 
     def next(
         self,
@@ -171,6 +183,20 @@ class DecoderLayer(tf.Module):
         )
         stream = around.after(stream, output, noise.NONE, "")
         return self._rest(stream, memory, mask, noise.NONE, ""), prefix
+
+    def _to_self(
+        self,
+        stream: tf.Tensor,
+        memory: attention.KeysValues,
+        causal: tf.Tensor,
+        draw: noise.Noise,
+        place: str,
+    ) -> tf.Tensor:
+        num_rows = tf.shape(memory.keys)[0]
+        around, here = self.attention_residual, f"{place}/attention"
+        inputs = around.before(stream)
+        output = self.attention.to_self(inputs, num_rows, causal, draw, here)
+        return around.after(stream, output, draw, here)
 
     def _rest(
         self,
@@ -315,6 +341,25 @@ class Transformer(tf.Module):
             for layer in state.prefix
         )
         return state._replace(prefix=prefix)
+
+    def attention_weights(self, batch: batching.Batch) -> tf.Tensor:
+        """Returns what each target position takes from the source.
+
+        Position t is the one that `tgt_out_ids[:, t]` is said from.
+
+        Returns:
+            Weights that sum to 1 over S, float32 [layers, B, H, T, S].
+        """
+        encoded, mask = self._encode(batch.src_ids, noise.NONE)
+        num_rows, length = tf.unstack(tf.shape(batch.tgt_in_ids))
+        stream = self._embed("tgt", batch.tgt_in_ids, noise.NONE)
+        causal = attention.causal_mask(length)
+        found = []
+        for layer in self.decoder:
+            memory = layer.source_attention.memory(encoded, num_rows)
+            stream, weights = layer.with_weights(stream, memory, causal, mask)
+            found.append(tf.cast(weights, tf.float32))
+        return tf.stack(found)
 
     def _hidden(self, batch: batching.Batch, draw: noise.Noise) -> tf.Tensor:
         """Returns the decoder's output, float [B * T, D]."""

@@ -240,3 +240,48 @@ def test_masks_hide_padding_and_the_future():
     assert padding.numpy().tolist() == [[[[0.0, np.float32(-1e9)]]]]
     causal = attention.causal_mask(tf.constant(2))
     assert causal.numpy().tolist() == [[[[0.0, np.float32(-1e9)], [0.0, 0.0]]]]
+
+
+def test_attention_to_the_source_is_that_of_the_loss_and_sees_no_padding():
+    model = _model(num_layers=2)
+    src_ids = tf.constant([[5, 6, 7, 2], [8, 2, 0, 0]])
+    tgt_in_ids = tf.constant([[1, 5, 6], [1, 7, 0]])
+    batch = batching.Batch(src_ids, tgt_in_ids, tgt_in_ids)
+    weights = model.attention_weights(batch).numpy()
+    assert weights.shape == (2, 2, 2, 3, 4)
+    np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-5)
+    assert (weights[:, 1, :, :, 2:] == 0).all()
+    alone = batching.Batch(src_ids[1:, :2], tgt_in_ids[1:, :2], tgt_in_ids[1:, :2])
+    np.testing.assert_allclose(
+        model.attention_weights(alone)[:, 0], weights[:, 1, :, :2, :2], atol=1e-6
+    )
+
+
+def test_a_layer_that_tells_its_attention_says_the_same():
+    layer = _model().decoder[0]
+    rng = np.random.default_rng(1)
+    stream = tf.constant(rng.normal(size=(6, 16)), tf.float32)
+    encoded = tf.constant(rng.normal(size=(8, 16)), tf.float32)
+    memory = layer.source_attention.memory(encoded, 2)
+    masks = attention.causal_mask(3), attention.padding_mask(tf.ones([2, 4], tf.bool))
+    plain = layer(stream, memory, *masks, noise.NONE, "")
+    told, _ = layer.with_weights(stream, memory, *masks)
+    np.testing.assert_array_equal(plain, told)
+
+
+def test_attention_weights_are_those_of_equation_1():
+    rng = np.random.default_rng(1)
+    layer = attention.Attention(16, 2, rng=rng)
+    inputs, encoded = (
+        rng.normal(size=(count, 16)).astype(np.float32) for count in (6, 8)
+    )
+    memory = layer.memory(encoded, 2)
+    weights = layer.weights(tf.constant(inputs), memory, tf.zeros([1, 1, 1, 1]))
+    query, key = inputs @ layer.query.kernel.numpy(), encoded @ layer.key.kernel.numpy()
+    for row in range(2):
+        for head in range(2):
+            part = slice(8 * head, 8 * head + 8)
+            ours = query[3 * row : 3 * row + 3, part]
+            scores = ours @ key[4 * row : 4 * row + 4, part].T / np.sqrt(8)
+            wanted = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
+            np.testing.assert_allclose(weights[row, head], wanted, rtol=1e-4)

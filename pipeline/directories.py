@@ -1,0 +1,112 @@
+"""Directories that appear whole or not at all, and are replaced in one move.
+
+What is made lies beside its target as `target.tmp-<process>` until it has its name. A
+kill leaves that, or `target.replaced-<process>` between the two renames of a swap;
+`recover` puts both right.
+"""
+
+import contextlib
+import os
+import pathlib
+import re
+import shutil
+import signal
+from collections.abc import Iterator
+from typing import NoReturn
+
+from pipeline import exits, files
+
+
+def beside(target: pathlib.Path, suffix: str) -> pathlib.Path:
+    """Returns the path in the same directory with a longer name."""
+    return target.with_name(target.name + suffix)
+
+
+def lock_of(target: pathlib.Path) -> pathlib.Path:
+    """Returns the lock file of a directory, which outlives it."""
+    return beside(target, files.LOCK_NAME)
+
+
+def recover(target: pathlib.Path) -> None:
+    """Puts right what killed programs left; call it with the lock held."""
+    for replaced in _left_over(target, "replaced"):
+        if target.exists():
+            shutil.rmtree(replaced)
+        else:  # killed between the two renames of a swap
+            replaced.rename(target)
+    for stale in _left_over(target, "tmp"):
+        shutil.rmtree(stale)
+
+
+@contextlib.contextmanager
+def appearing(target: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields an empty directory that takes the target's place when the block ends.
+
+    If the block raises, the target stays as it was.
+    """
+    partial = beside(target, f".tmp-{os.getpid()}")
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        _commit(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Turns SIGTERM and SIGINT into a refusal.
+
+    It may come out of a library as another exception: SentencePiece, which calls us
+    back for text, makes an error of its own of it.
+    """
+    refusals: list[exits.Refusal] = []
+
+    def stop(number: int, _: object) -> NoReturn:
+        refusals.append(
+            exits.Refusal(
+                exits.PREEMPTED,
+                f"stopped by {signal.Signals(number).name}; nothing was changed, the "
+                "same command begins again",
+            )
+        )
+        raise refusals[-1]
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    try:
+        yield
+    except Exception:
+        if refusals:
+            raise refusals[0] from None
+        raise
+
+
+def _left_over(target: pathlib.Path, kind: str) -> list[pathlib.Path]:
+    """Returns what programs left beside this target: a process number ends the name."""
+    pattern = re.compile(re.escape(f"{target.name}.{kind}-") + r"\d+")
+    return [path for path in target.parent.iterdir() if pattern.fullmatch(path.name)]
+
+
+def _commit(partial: pathlib.Path, target: pathlib.Path) -> None:
+    """Gives a finished directory its name, once all of it is on the disk."""
+    for path in (*partial.rglob("*"), partial):
+        files.fsync(path)
+    # Between the renames a signal would leave neither directory in its place.
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    handlers = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    try:
+        _swap(partial, target)
+    finally:
+        for number, handler in zip(numbers, handlers, strict=True):
+            signal.signal(number, handler)
+
+
+def _swap(partial: pathlib.Path, target: pathlib.Path) -> None:
+    replaced = beside(target, f".replaced-{os.getpid()}")
+    if target.exists():
+        target.rename(replaced)
+    partial.rename(target)
+    files.fsync(target.parent)
+    if replaced.exists():
+        shutil.rmtree(replaced)

@@ -1,0 +1,88 @@
+import random
+
+import pytest
+import tensorflow as tf
+
+from tests import small_models
+from trainers import config, translation
+from trainers.exporting import saved_model
+
+STRANGE = [
+    "",
+    "   ",
+    "ba du",
+    "\x00",
+    "a\x0bb\nc",
+    "\u2028",
+    "😀 жя",
+    "x\ufffdy",
+    "\u202eabc",
+    "</s> ba <pad>",
+    "ba " * 20,
+]
+
+
+@pytest.fixture(scope="module")
+def both(data_dir):
+    return small_models.vocabularies(data_dir)
+
+
+def _server(data_dir, both, beam_size, max_source_tokens=1024):
+    model = small_models.decisive_transformer(both)
+    asked = config.DecodingConfig(beam_size=beam_size)
+    translator = translation.Translator(model, both, asked)
+    src, tgt = ((data_dir / entry.filename).read_bytes() for entry in both.entries)
+    server = saved_model.Server(
+        model,
+        translator.decoder.best,
+        (src, tgt),
+        max_source_tokens=max_source_tokens,
+        beam_size=beam_size,
+    )
+    return server, translator
+
+
+def _answer(server, texts):
+    """Returns texts and scores for str or bytes."""
+    answer = server.serve(tf.constant(texts, tf.string))
+    return [text.decode() for text in answer["text"].numpy()], answer["score"].numpy()
+
+
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_it_says_what_the_translator_says(data_dir, both, beam_size):
+    server, translator = _server(data_dir, both, beam_size)
+    wanted = translator.translate(STRANGE)
+    texts, scores = _answer(server, STRANGE)
+    assert texts == [hypothesis.text for hypothesis in wanted]
+    assert len(set(texts)) > 5
+    assert scores == pytest.approx([hypothesis.log_prob for hypothesis in wanted])
+
+
+def test_any_number_of_texts_of_any_length_takes_one_trace(data_dir, both, monkeypatch):
+    monkeypatch.setattr(saved_model, "_ROWS_PER_BATCH", 3)
+    server, translator = _server(data_dir, both, 1)
+    draw = random.Random(1)
+    for count in (0, 1, 2, 10):
+        texts = [" ".join(["ba du"] * draw.randint(0, 9)) for _ in range(count)]
+        wanted = [hypothesis.text for hypothesis in translator.translate(texts)]
+        assert _answer(server, texts)[0] == wanted
+    assert server.serve.experimental_get_tracing_count() == 1
+
+
+def test_what_is_not_utf_8_is_read_as_translate_reads_it(data_dir, both):
+    """FAULTS 58."""
+    server, translator = _server(data_dir, both, 1)
+    raw = [b"\xff\xfe", b"ba \xc3", b"\xe2\x82x", b"\xed\xa0\x80", b"\xf0\x9f\x98"]
+    wanted = translator.translate([text.decode(errors="replace") for text in raw])
+    assert _answer(server, raw)[0] == [hypothesis.text for hypothesis in wanted]
+
+
+def test_a_long_text_is_cut(data_dir, both):
+    """FAULTS 57."""
+    server, _ = _server(data_dir, both, 1, max_source_tokens=3)
+    ids = both.src.encode(["ba du ki mo ba"])[0]
+    assert len(ids) > 3
+    begin = both.src.decode([ids[:3]])[0]
+    assert both.src.encode([begin])[0] == ids[:3]
+    texts, _ = _answer(server, ["ba du ki mo ba", begin])
+    assert texts[0] == texts[1] != ""

@@ -1,0 +1,1 @@
+"""A trained model for others: the formats in which it leaves."""

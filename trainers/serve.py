@@ -1,0 +1,80 @@
+"""Serves a page to try a trained model, and a JSON endpoint, on this machine alone.
+
+    python -m trainers.serve --workdir=runs/quickstart/work
+
+Open the address it prints. SIGTERM or Ctrl-C ends it.
+"""
+
+import dataclasses
+import errno
+import functools
+import pathlib
+import signal
+import sys
+from typing import NoReturn
+
+from flags import binding
+from pipeline import exits, extras, knobs, progress, runtime, vocabulary
+from trainers import config, run_directory
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ServeConfig:
+    """What to serve."""
+
+    weights: config.WeightsConfig
+    decoding: config.DecodingConfig
+    port: int = knobs.knob(8000, "On 127.0.0.1; 0 for any that is free.")
+    max_chars: int = knobs.knob(2000, "The longest text taken, in characters.")
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a port or a length that cannot be."""
+        if not 0 <= self.port < 2**16:
+            raise ValueError(f"--port must be in [0, 65535], got {self.port}")
+        if self.max_chars < 1:
+            raise ValueError(f"--max_chars must be positive, got {self.max_chars}")
+
+
+def main(asked: ServeConfig) -> None:
+    """Serves until a signal."""
+    for module in ("bottle", "waitress"):
+        extras.load(module, needed_by="trainers.serve")
+    workdir = pathlib.Path(asked.weights.workdir)
+    flags = f"--flagfile={run_directory.flagfile(workdir)}"
+    run = binding.parse_or_exit(["", flags], config.Seq2SeqConfig, "")
+    vocabularies = vocabulary.load_copy(workdir / run_directory.VOCABULARY)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+    runtime.start()
+    from trainers import restoring, translation
+    from trainers.serving import answers, web
+
+    model, which = restoring.load(run, asked.weights, vocabularies)
+    translator = translation.Translator(model, vocabularies, asked.decoding)
+    answer = answers.Answerer(model, vocabularies, translator)
+    try:
+        server = web.server(web.app(answer, asked.max_chars), asked.port)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise exits.Refusal(
+            exits.LOCKED,
+            f"--port={asked.port}: another program listens there; name another, or 0 "
+            "for any that is free",
+        ) from None
+    answer("a")  # traces, so that nobody waits for it
+    progress.logger.info("serving %s", which)
+    print(f"http://{web.HOST}:{server.effective_port}/", flush=True)
+    server.run()
+
+
+def _end(number: int, _: object) -> NoReturn:
+    """Ends the program as done: there is nothing to be saved."""
+    progress.logger.info("ended by %s", signal.Signals(number).name)
+    sys.exit(exits.DONE)
+
+
+if __name__ == "__main__":
+    progress.configure_logging()
+    parsed = binding.parse_or_exit(sys.argv, ServeConfig, __doc__)
+    sys.exit(exits.run(functools.partial(main, parsed)))

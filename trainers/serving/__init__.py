@@ -1,0 +1,1 @@
+"""A local page and JSON endpoint over a trained model."""

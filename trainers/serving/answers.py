@@ -1,0 +1,54 @@
+"""What is answered to a text: hypotheses, log-probabilities, attention."""
+
+import threading
+from typing import Any
+
+import tensorflow as tf
+
+from pipeline import vocabulary
+from trainers import attention_maps, translation
+
+
+class Answerer:
+    """Translates one text at a time, whoever asks."""
+
+    def __init__(
+        self,
+        model: tf.Module,
+        vocabularies: vocabulary.Vocabularies,
+        translator: translation.Translator,
+    ) -> None:
+        """Wraps a model and what translates with it."""
+        self._translator = translator
+        self._reader = None
+        if hasattr(model, "attention_weights"):
+            self._reader = attention_maps.Reader(model, vocabularies)
+        # Requests come from several threads; one text at a time has all the cores.
+        self._lock = threading.Lock()
+
+    def __call__(self, text: str) -> dict[str, Any]:
+        """Returns what the endpoint answers, ready for JSON.
+
+        Args:
+            text: One text; line ends in it are taken for spaces.
+        """
+        line = text.replace("\n", " ")
+        with self._lock:
+            said = self._translator.translate([line])
+            return {"hypotheses": [self._described(line, one) for one in said]}
+
+    def _described(
+        self, line: str, hypothesis: translation.Hypothesis
+    ) -> dict[str, Any]:
+        found = self._reader.read(line, hypothesis) if self._reader else None
+        return {
+            "text": hypothesis.text,
+            "log_prob": hypothesis.log_prob,
+            "finished": hypothesis.finished,
+            "attention": found
+            and {
+                "src_pieces": found.src_pieces,
+                "tgt_pieces": found.tgt_pieces,
+                "weights": attention_maps.rounded(found.weights),
+            },
+        }
