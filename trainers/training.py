@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipeline import exits, fail_points, input_pipeline, mixing, progress
+from pipeline import examples, exits, fail_points, input_pipeline, mixing, progress
 from pipeline import plan as plan_lib
 from trainers import (
     actions,
@@ -36,7 +36,9 @@ from trainers import run as run_lib
 
 
 def open_source(
-    asked: config.TrainConfig, corpora: Sequence[mixing.Corpus]
+    asked: config.TrainConfig,
+    corpora: Sequence[mixing.Corpus],
+    kind: examples.Kind | None = None,
 ) -> input_pipeline.Source:
     """Returns what to train on, with the plan of its batches.
 
@@ -49,6 +51,7 @@ def open_source(
         asked.batch,
         seed=asked.run.seed,
         default_multiple=8 if tf.config.list_physical_devices("GPU") else 1,
+        kind=kind,
     )
 
 
