@@ -11,7 +11,8 @@ since a row whose keys are all masked has no softmax and stops cuDNN; its target
 is PAD throughout.
 
 A labelled text has the shares of its classes, one of them 1 where the label is hard, in
-place of a target; a filler row has none.
+place of a target; a filler row has none. Where both sides are read and none is said,
+they are alike: each with EOS, and a filler row has no target at all.
 """
 
 from typing import NamedTuple
@@ -47,18 +48,34 @@ class LabelBatch(NamedTuple):
     shares: tf.Tensor
 
 
+class TextsBatch(NamedTuple):
+    """A dense batch of pairs of texts, neither of which is to be said.
+
+    Attributes:
+        src_ids: Source and EOS, int32 [B, S].
+        tgt_ids: Target and EOS, int32 [B, T]; PAD throughout in a filler row.
+    """
+
+    src_ids: tf.Tensor
+    tgt_ids: tf.Tensor
+
+
 class Counts(NamedTuple):
     """How large a batch is, int64 [] each.
 
     Attributes:
         src_tokens: Source tokens that are not padding.
-        padded: Source and target tokens, padding included; a label is one token.
+        padded: Source and target tokens, padding included; a label is one token,
+            and so is that two texts belong together.
     """
 
     src_tokens: tf.Tensor
     padded: tf.Tensor
 
 
+TEXTS_SPEC = TextsBatch(
+    *(tf.TensorSpec([None, None], tf.int32, name) for name in TextsBatch._fields)
+)
 SPEC = Batch(*(tf.TensorSpec([None, None], tf.int32, name) for name in Batch._fields))
 
 
@@ -125,8 +142,14 @@ def to_labelled(
     )
 
 
-def count(batch: Batch | LabelBatch) -> Counts:
+def count(batch: Batch | LabelBatch | TextsBatch) -> Counts:
     """Returns how large a batch is."""
+    if isinstance(batch, TextsBatch):
+        num_rows = tf.shape(batch.src_ids, tf.int64)[0]
+        return Counts(
+            src_tokens=tf.add_n([tf.math.count_nonzero(ids) for ids in batch]),
+            padded=tf.add_n([tf.size(ids, tf.int64) for ids in batch]) + num_rows,
+        )
     targets = batch.tgt_out_ids if isinstance(batch, Batch) else batch.shares[:, 0]
     return Counts(
         src_tokens=tf.math.count_nonzero(batch.src_ids),

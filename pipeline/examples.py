@@ -64,7 +64,7 @@ class Kind(Protocol):
 class Pairs:
     """Texts and their translations."""
 
-    spec = batching.SPEC
+    spec: Any = batching.SPEC
     row_bytes = 2 * _SPLIT_BYTES
 
     def width(self, src: np.ndarray, tgt: np.ndarray) -> np.ndarray:
@@ -77,17 +77,33 @@ class Pairs:
         found = tf.stack([src.row_lengths(), tgt.row_lengths()], axis=1)
         return Parsed((_closed(src), _closed(tgt)), said, found)
 
-    def dense(
-        self, content: tuple[Any, ...], rows: tf.Tensor, shape: tf.Tensor
-    ) -> batching.Batch:
+    def dense(self, content: tuple[Any, ...], rows: tf.Tensor, shape: tf.Tensor) -> Any:
         """Returns a batch of some rows; see `Kind`."""
         src, tgt = content
         return batching.to_dense(src, tgt, rows, shape[0], shape[1])
 
-    def full(self, rows: int, src: int, tgt: int) -> batching.Batch:
+    def full(self, rows: int, src: int, tgt: int) -> Any:
         """Returns a batch of unknown words, so that no logits are spared."""
         into = tf.fill([rows, tgt], vocabulary.UNK_ID)
         return batching.Batch(tf.fill([rows, src], vocabulary.UNK_ID), into, into)
+
+
+class Texts(Pairs):
+    """Pairs of texts, neither of which is to be said."""
+
+    spec: Any = batching.TEXTS_SPEC
+
+    def dense(
+        self, content: tuple[Any, ...], rows: tf.Tensor, shape: tf.Tensor
+    ) -> batching.TextsBatch:
+        """Returns a batch of some rows; see `Kind`."""
+        batch = super().dense(content, rows, shape)
+        return batching.TextsBatch(batch.src_ids, batch.tgt_out_ids)
+
+    def full(self, rows: int, src: int, tgt: int) -> batching.TextsBatch:
+        """Returns a batch of unknown words."""
+        batch = super().full(rows, src, tgt)
+        return batching.TextsBatch(batch.src_ids, batch.tgt_out_ids)
 
 
 class Labelled(NamedTuple):
@@ -152,6 +168,7 @@ class Labelled(NamedTuple):
 
 
 PAIRS = Pairs()
+TEXTS = Texts()
 
 
 def kind_of(facts: manifest.Manifest) -> Kind:

@@ -92,6 +92,7 @@ def open_split(
     *,
     seed: int,
     default_multiple: int = 1,
+    kind: examples.Kind | None = None,
 ) -> Source:
     """Checks the files of a split and plans its batches.
 
@@ -101,6 +102,7 @@ def open_split(
         batch_config: How to group examples; its mixture is not looked at.
         seed: Of the plan.
         default_multiple: Boundary multiple where the config leaves it open.
+        kind: What to make of the records; what the manifest says if None.
 
     Raises:
         exits.Refusal: If a file is missing or not as the manifest says, or if the
@@ -108,7 +110,12 @@ def open_split(
     """
     alone = mixing.Corpus(data_dir, manifest.read(data_dir))
     return open_corpora(
-        [alone], split, batch_config, seed=seed, default_multiple=default_multiple
+        [alone],
+        split,
+        batch_config,
+        seed=seed,
+        default_multiple=default_multiple,
+        kind=kind,
     )
 
 
@@ -119,6 +126,7 @@ def open_corpora(
     *,
     seed: int,
     default_multiple: int = 1,
+    kind: examples.Kind | None = None,
 ) -> Source:
     """Checks and plans a split of several data directories as one; see `open_split`."""
     shards: list[plan_lib.Shard] = []
@@ -159,7 +167,7 @@ def open_corpora(
     except ValueError as error:
         raise exits.Refusal(exits.BAD_DATA, str(error)) from None
     stats = [tuple(map(_stat, files)) for files in paths]
-    return Source(paths, stats, plan, examples.kind_of(corpora[0].facts))
+    return Source(paths, stats, plan, kind or examples.kind_of(corpora[0].facts))
 
 
 def _lengths(

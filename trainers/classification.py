@@ -1,8 +1,7 @@
 """How well a classifier does: confusions, accuracy, macro-F1; and while it trains."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import tensorflow as tf
@@ -128,14 +127,8 @@ class Validation:
             validation.StoppedError: If a signal came.
         """
         batches = input_pipeline.epoch(self._source, self._dataset)
-        outcome = self._step(self._unless_stopping(batches))
-        return validation.Result(outcome.metrics(), "")
-
-    def _unless_stopping(self, batches: Iterator[Any]) -> Iterator[Any]:
-        for batch in batches:
-            if self._is_stopping():
-                raise validation.StoppedError
-            yield batch
+        stoppable = validation.unless_stopping(batches, self._is_stopping)
+        return validation.Result(self._step(stoppable).metrics(), "")
 
 
 def balanced_weights(source: input_pipeline.Source, num_classes: int) -> np.ndarray:

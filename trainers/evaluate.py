@@ -76,12 +76,12 @@ def _evaluate_vectors(asked: EvaluateConfig, workdir: pathlib.Path) -> None:
     flags = f"--flagfile={run_directory.flagfile(workdir)}"
     run = binding.parse_or_exit(["", flags], seq2vec_config.Seq2VecConfig, "")
     runtime.start()
-    from trainers import class_evaluation
+    from trainers import class_evaluation, retrieval_evaluation
 
     data_dir = locations.locate(asked.data_dir or run.run.data_dir)
-    shown, result = class_evaluation.evaluate(
-        run, asked.weights, data_dir, asked.split, asked.samples
-    )
+    of_classes = run.head.head == "classes"
+    evaluate = (class_evaluation if of_classes else retrieval_evaluation).evaluate
+    shown, result = evaluate(run, asked.weights, data_dir, asked.split, asked.samples)
     text = json.dumps(result)
     files.write_whole(workdir / f"evaluate_{asked.split}.json", text + "\n")
     print(shown)

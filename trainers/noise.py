@@ -69,6 +69,13 @@ class Noise:
             draws = tf.reshape(draws, [-1])[: rows * columns]
         return tf.reshape(draws, [rows, columns])
 
+    def apart(self, part: str) -> "Noise":
+        """Returns another noise, for a part of a model that is run a second time."""
+        if self._step is None:
+            return self
+        seed = (self._seed + zlib.crc32(part.encode())) % 2**31
+        return Noise(seed, self._step, self._micro)
+
     def uniform(self, shape: list[tf.Tensor], place: str) -> tf.Tensor:
         """Returns numbers in [0, 1), float32 [...], for a noise that has a step.
 

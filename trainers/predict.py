@@ -37,6 +37,12 @@ class PredictConfig:
         None, "Writes the vectors of the lines into this .npy file, float32 [N, D]."
     )
 
+    side: str = knobs.knob(
+        "src",
+        "With --vectors of a run of --head=embedding: which side the lines are of.",
+        choices=("src", "tgt"),
+    )
+
     def __post_init__(self) -> None:
         """Raises ValueError for a count or a file name that cannot be."""
         if self.top < 0:
@@ -49,23 +55,47 @@ def main(asked: PredictConfig) -> None:
     """Answers until stdin ends."""
     workdir = pathlib.Path(asked.weights.workdir)
     flags = f"--flagfile={run_directory.flagfile(workdir)}"
-    names = run_directory.labels(workdir)
+    if not run_directory.is_of_vectors(workdir):
+        raise exits.Refusal(
+            exits.MISSING_INPUT,
+            f"--workdir={workdir}: is not a run of trainers.seq2vec; for one of "
+            "trainers.seq2seq there is trainers.translate",
+        )
     run = binding.parse_or_exit(["", flags], seq2vec_config.Seq2VecConfig, "")
-    folder = workdir / run_directory.VOCABULARY
-    (entry,) = vocabulary.copied_entries(folder)
-    words = vocabulary.load_one(folder, entry)
+    if run.head.head == "embedding" and asked.vectors is None:
+        raise exits.Refusal(
+            exits.USAGE,
+            f"--workdir={workdir}: a run of --head=embedding has no labels; ask for "
+            "--vectors=FILE.npy",
+        )
     _check_writable(asked.vectors)
     runtime.start()
+    if run.head.head == "embedding":
+        vectors = _embedded(asked, run)
+    else:
+        vectors = _predicted(asked, run)
+    if asked.vectors is not None:
+        _write(vectors, run.model.d_model, pathlib.Path(asked.vectors))
+
+
+def _predicted(
+    asked: PredictConfig, run: seq2vec_config.Seq2VecConfig
+) -> "list[np.ndarray]":
+    """Prints labels, or returns vectors of all lines where they are asked for."""
     from trainers import prediction, restoring
     from trainers.models import build_vectors
 
+    workdir = pathlib.Path(asked.weights.workdir)
+    names = run_directory.labels(workdir)
+    folder = workdir / run_directory.VOCABULARY
+    (entry,) = vocabulary.copied_entries(folder)
+    words = vocabulary.load_one(folder, entry)
     model = build_vectors.classifier(run, words.size, len(names))
     which = restoring.restore(model, asked.weights)
     progress.logger.info("predicting with %s", which)
     predictor = prediction.Predictor(model, words)
-    lines = _lines()
     vectors = []
-    while chunk := list(itertools.islice(lines, _chunk_size())):
+    for chunk in _chunks():
         predicted = predictor(chunk)
         if asked.vectors is not None:
             vectors.append(predicted.vectors)
@@ -73,8 +103,33 @@ def main(asked: PredictConfig) -> None:
         for probabilities in predicted.probabilities:
             sys.stdout.write(_line(probabilities, names, asked.top))
         sys.stdout.flush()
-    if asked.vectors is not None:
-        _write(vectors, run.model.d_model, pathlib.Path(asked.vectors))
+    return vectors
+
+
+def _embedded(
+    asked: PredictConfig, run: seq2vec_config.Seq2VecConfig
+) -> "list[np.ndarray]":
+    """Returns vectors of all lines, by a run of --head=embedding."""
+    from trainers import prediction, restoring
+    from trainers.models import build_vectors
+
+    folder = pathlib.Path(asked.weights.workdir) / run_directory.VOCABULARY
+    vocabularies = vocabulary.load_copy(folder)
+    model = build_vectors.pairs(run, vocabularies)
+    which = restoring.restore(model, asked.weights)
+    progress.logger.info("embedding with %s", which)
+    if asked.side == "src":
+        embed = prediction.Embedder(model.src_vectors, vocabularies.src)
+    else:
+        embed = prediction.Embedder(model.tgt_vectors, vocabularies.tgt)
+    return [embed(chunk) for chunk in _chunks()]
+
+
+def _chunks() -> Iterator[list[str]]:
+    """Yields the lines of stdin, some at a time."""
+    lines = _lines()
+    while chunk := list(itertools.islice(lines, _chunk_size())):
+        yield chunk
 
 
 def _chunk_size() -> int:

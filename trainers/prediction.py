@@ -26,6 +26,33 @@ class Predicted(NamedTuple):
     vectors: np.ndarray
 
 
+class Embedder:
+    """Vectors of texts, by one side of a model of pairs."""
+
+    def __init__(
+        self,
+        vectors: Callable[[tf.Tensor], tf.Tensor],
+        words: vocabulary.Vocabulary,
+    ) -> None:
+        """Wraps what makes float [B, D] of int32 [B, S]; nothing is traced yet."""
+        self._words = words
+
+        def run(ids: tf.Tensor) -> tf.Tensor:
+            return vectors(ids)  # which may take more, that has defaults
+
+        self._traced = tf.function(
+            run,
+            input_signature=[tf.TensorSpec([None, None], tf.int32)],
+            autograph=False,
+        )
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        """Returns vectors of texts, at least one, in their order, float32 [N, D]."""
+        ids = self._words.encode(texts)
+        (found,) = in_order(ids, lambda batch: (self._traced(batch).numpy(),))
+        return found
+
+
 class Predictor:
     """A classifier and its vocabulary."""
 

@@ -19,7 +19,7 @@ class ValidationConfig:
     best_metric: str = knobs.knob(
         "loss",
         "What the best checkpoint is best in, and --patience waits for.",
-        choices=("loss", "accuracy", "macro_f1"),
+        choices=("loss", "accuracy", "macro_f1", "retrieval_accuracy"),
     )
     patience: int = knobs.knob(
         0, "Validations without a better one until the run ends; 0 for never."
@@ -51,6 +51,12 @@ class Seq2VecConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError for settings that do not go together."""
+        foreign = {"classes": "retrieval_accuracy", "embedding": "macro_f1"}
+        if self.validation.best_metric == foreign[self.head.head]:
+            raise ValueError(
+                f"--best_metric={self.validation.best_metric} is not for "
+                f"--head={self.head.head}"
+            )
         plateau = self.schedule.schedule == "plateau"
         if plateau and not self.validation.eval_every_steps:
             raise ValueError("--schedule=plateau needs --eval_every_steps above 0")

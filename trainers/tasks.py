@@ -27,4 +27,5 @@ def classes(num_classes: int) -> Task:
     return Task(spec, "accuracy", "examples_per_sec", "examples")
 
 
+EMBEDDING = Task(batching.TEXTS_SPEC, "accuracy", "examples_per_sec", "examples")
 SEQ2SEQ = Task(batching.SPEC, "token_accuracy", "tgt_tokens_per_sec", "target tokens")

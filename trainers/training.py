@@ -12,7 +12,15 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline import config as pipeline_config
-from pipeline import exits, fail_points, input_pipeline, knobs, mixing, progress
+from pipeline import (
+    examples,
+    exits,
+    fail_points,
+    input_pipeline,
+    knobs,
+    mixing,
+    progress,
+)
 from pipeline import plan as plan_lib
 from trainers import (
     actions,
@@ -39,7 +47,9 @@ from trainers import run as run_lib
 
 
 def open_source(
-    asked: config.TrainConfig, corpora: Sequence[mixing.Corpus]
+    asked: config.TrainConfig,
+    corpora: Sequence[mixing.Corpus],
+    kind: examples.Kind | None = None,
 ) -> input_pipeline.Source:
     """Returns what to train on, with the plan of its batches.
 
@@ -52,12 +62,14 @@ def open_source(
         asked.batch,
         seed=asked.run.seed,
         default_multiple=8 if tf.config.list_physical_devices("GPU") else 1,
+        kind=kind,
     )
 
 
 def _fitting_tokens(
     asked: config.TrainConfig,
     corpora: Sequence[mixing.Corpus],
+    kind: examples.Kind | None,
     step: train_step.TrainStep,
 ) -> int:
     """Returns the budget of tokens that memory has room for."""
@@ -71,7 +83,7 @@ def _fitting_tokens(
     kept = longer <= (asked.batch.max_length or longer.max())
 
     def peak_bytes(tokens: int) -> float:
-        source = open_source(auto_batch.with_tokens(asked, tokens), corpora)
+        source = open_source(auto_batch.with_tokens(asked, tokens), corpora, kind)
         step.try_memory(memory_trial.largest_batches(source.plan, source.kind))
         return machine.peak_bytes()
 
@@ -91,6 +103,7 @@ def prepare(
     model: tf.Module,
     *,
     pieces: starting.Pieces,
+    kind: examples.Kind | None = None,
     dtype: str,
     validate: Callable[[Any], validation.Validate | None],
     stop: signals.StopRequest,
@@ -104,6 +117,7 @@ def prepare(
         facts: What a resumed run must find unchanged, such as its flags.
         model: With fresh weights.
         pieces: Its subwords.
+        kind: Of the examples; None for what the data says.
         dtype: What it computes in.
         validate: Returns how to validate for a config with a budget; called once the
             checkpoint agrees.
@@ -125,11 +139,11 @@ def prepare(
     )
     if asked.batch.tokens_per_batch == pipeline_config.AUTO:
         saved = resuming.saved_flag(directory, "tokens_per_batch")
-        tokens = saved or _fitting_tokens(asked, corpora, step)
+        tokens = saved or _fitting_tokens(asked, corpora, kind, step)
         progress.logger.info("--tokens_per_batch=auto is %d", tokens)
         asked = auto_batch.with_tokens(asked, tokens)
         facts = {**facts, "flags": {**facts["flags"], "tokens_per_batch": tokens}}
-    source = open_source(asked, corpora)
+    source = open_source(asked, corpora, kind)
     state = run_state.RunState({**facts, "plan": source.plan.digest})
     cursor, secs = resuming.restore(
         directory,

@@ -3,11 +3,11 @@
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
 
-from pipeline import batching, input_pipeline, manifest, records, vocabulary
+from pipeline import batching, examples, input_pipeline, manifest, records, vocabulary
 from pipeline import config as pipeline_config
 from trainers import config, scores, train_step, translation
 
@@ -139,7 +139,9 @@ class Validation:
 
 
 def open_valid(
-    asked: config.TrainConfig, facts: manifest.Manifest
+    asked: config.TrainConfig,
+    facts: manifest.Manifest,
+    kind: examples.Kind | None = None,
 ) -> input_pipeline.Source | None:
     """Returns the valid split, whole whatever its lengths; None for no validation."""
     held_out = facts.splits["valid"]
@@ -150,7 +152,9 @@ def open_valid(
         tokens_per_batch=max(asked.batch.tokens or _VALID_TOKENS, longest),
         num_buckets=_VALID_BUCKETS,
     )
-    return input_pipeline.open_split(asked.run.data_path, "valid", batch, seed=0)
+    return input_pipeline.open_split(
+        asked.run.data_path, "valid", batch, seed=0, kind=kind
+    )
 
 
 def make(
@@ -172,6 +176,20 @@ def make(
         lowercase=bool(facts.settings.get("lowercase")),
         is_stopping=is_stopping,
     )
+
+
+def unless_stopping(
+    batches: Iterator[Any], is_stopping: Callable[[], bool]
+) -> Iterator[Any]:
+    """Yields batches.
+
+    Raises:
+        StoppedError: If a signal came.
+    """
+    for batch in batches:
+        if is_stopping():
+            raise StoppedError
+        yield batch
 
 
 def is_better(metric: str, value: float, best: float | None) -> bool:

@@ -161,3 +161,36 @@ def test_soft_labels_are_learned_from(tmp_path):
     entropy = -(0.7 * np.log(0.7) + 0.3 * np.log(0.3))
     assert entropy < result["loss"] < np.log(3)
     assert result["accuracy"] > 0.6
+
+
+def test_vectors_of_pairs_are_trained_killed_scored_and_written(data_dir, tmp_path):
+    def flags(workdir):
+        own = ("--head_units=0", "--class_weights=none", "--best_metric=loss")
+        return [*_flags(data_dir, workdir, *own), "--head=embedding"]
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    programs.succeed(TRAIN, *flags(whole))
+    metrics = killed / "metrics.jsonl"
+    programs.stop_when(
+        TRAIN,
+        *flags(killed),
+        ready=lambda: metrics.is_file() and '"step": 35,' in metrics.read_text(),
+        number=signal.SIGKILL,
+    )
+    programs.succeed(TRAIN, *flags(killed))
+    assert _final(killed) == _final(whole)
+    out = programs.succeed("trainers.evaluate", f"--workdir={whole}", "--split=valid")
+    result = json.loads(out.splitlines()[-1])
+    assert result["retrieval_accuracy"] > 4 * result["chance"]
+    best = json.loads((whole / "summary.json").read_text())["best"]
+    assert result.keys() >= {"loss", "retrieval_accuracy_back", "accuracy"}
+    assert best["metric"] == "valid_loss"
+    path = tmp_path / "vectors.npy"
+    asked = (f"--workdir={whole}", f"--vectors={path}", "--side=tgt")
+    programs.succeed("trainers.predict", *asked, stdin=b"ba da\n\n")
+    vectors = np.load(path)
+    assert vectors.shape == (2, 16)
+    np.testing.assert_allclose((vectors**2).sum(axis=1), 1.0, rtol=1e-5)
+    refused = programs.run("trainers.predict", f"--workdir={whole}", stdin=b"a\n")
+    assert refused.returncode == 64
+    assert "--vectors" in refused.stderr

@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from pipeline import exits, vocabulary
 from trainers import seq2vec_config
-from trainers.models import seq2vec
+from trainers.models import seq2vec, text_pairs
 
 
 def classifier(
@@ -28,6 +29,33 @@ def classifier(
         vocab_size=vocab_size,
         num_classes=num_classes,
         class_weights=class_weights,
+        rng=np.random.default_rng(asked.run.seed),
+        dtype=dtype,
+    )
+
+
+def pairs(
+    asked: seq2vec_config.Seq2VecConfig,
+    vocabularies: vocabulary.Vocabularies,
+    dtype: str = "float32",
+) -> text_pairs.TextPairs:
+    """Returns a model of pairs of texts with fresh weights, the same for one seed.
+
+    Raises:
+        exits.Refusal: If one encoder is to read two vocabularies.
+    """
+    if asked.head.encoders == "one" and not vocabularies.shared:
+        raise exits.Refusal(
+            exits.USAGE,
+            "--encoders=one: the sides have vocabularies of their own; build the data "
+            "with --shared_vocab, or use two",
+        )
+    return text_pairs.TextPairs(
+        asked.model,
+        asked.head,
+        src_vocab_size=vocabularies.src.size,
+        tgt_vocab_size=vocabularies.tgt.size,
+        shared=vocabularies.shared and asked.head.encoders != "two",
         rng=np.random.default_rng(asked.run.seed),
         dtype=dtype,
     )

@@ -66,6 +66,22 @@ class HeadConfig:
         "set before the text; or a mean with learned weights.",
         choices=("mean", "max", "last", "cls", "attention"),
     )
+    head: str = knobs.knob(
+        "classes",
+        "What the vector is for: classes, of data with labels; or to be near that of "
+        "the other side (embedding), of data with pairs.",
+        choices=("classes", "embedding"),
+    )
+    temperature: float = knobs.knob(
+        0.05,
+        "Of --head=embedding: what cosines are divided by before the softmax.",
+    )
+    encoders: str = knobs.knob(
+        "auto",
+        "Of --head=embedding: one for both sides, or two; auto: one where they share a "
+        "vocabulary.",
+        choices=("auto", "one", "two"),
+    )
     head_units: int = knobs.knob(
         0,
         "Width of a dense ReLU layer after it, a multiple of 8; 0 for none.",
@@ -86,6 +102,12 @@ class HeadConfig:
             raise ValueError(
                 f"--head_units={self.head_units} must be a multiple of 8, or 0"
             )
+        if not self.temperature > 0:
+            raise ValueError(f"--temperature must be positive, got {self.temperature}")
+        if self.head == "embedding" and self.head_units:
+            raise ValueError("--head_units is of --head=classes")
+        if self.head == "embedding" and self.class_weights != "none":
+            raise ValueError("--class_weights is of --head=classes")
         if not 0 <= self.head_dropout_rate <= 0.99:
             raise ValueError(
                 f"--head_dropout_rate must be in [0, 0.99], got "

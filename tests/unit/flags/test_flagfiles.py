@@ -7,16 +7,19 @@ import pytest
 from flags import binding
 from preprocessing import config as preprocessing_config
 from trainers import config as trainers_config
+from trainers import seq2vec_config
 
 FOLDER = pathlib.Path(__file__).parents[3] / "flags"
 PROGRAMS = {
     "preprocess": preprocessing_config.BuildConfig,
     "seq2seq": trainers_config.Seq2SeqConfig,
+    "seq2vec": seq2vec_config.Seq2VecConfig,
 }
 WANTED = {
     "preprocess_cmudict",
     "preprocess_multi30k_ende",
     "preprocess_numbers",
+    "preprocess_trec",
     "seq2seq_cmudict",
     "seq2seq_multi30k_ende",
     "seq2seq_multi30k_ende_20min",
@@ -24,6 +27,7 @@ WANTED = {
     "seq2seq_numbers",
     "seq2seq_shallow_decoder",
     "seq2seq_transformer_base",
+    "seq2vec_trec",
 }
 
 

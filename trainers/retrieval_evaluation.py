@@ -1,0 +1,95 @@
+"""Scores of vectors of pairs on a split: how often they find the other side."""
+
+import pathlib
+from typing import Any
+
+from pipeline import config as pipeline_config
+from pipeline import (
+    examples,
+    exits,
+    input_pipeline,
+    locations,
+    manifest,
+    vocabulary,
+)
+from trainers import (
+    class_evaluation,
+    config,
+    restoring,
+    retrieval,
+    run_directory,
+    seq2vec_config,
+)
+from trainers.models import build_vectors
+
+_BATCH_TOKENS = 4096
+_NUM_BUCKETS = 16
+
+
+def evaluate(
+    run: seq2vec_config.Seq2VecConfig,
+    weights: config.WeightsConfig,
+    data_dir: locations.Location,
+    split: str,
+    num_samples: int,
+) -> class_evaluation.Report:
+    """Scores a run of --head=embedding.
+
+    Args:
+        run: Its config.
+        weights: Its working directory, and which of its checkpoints.
+        data_dir: With the run's vocabulary.
+        split: Which examples.
+        num_samples: Not looked at: there is nothing said that could be shown.
+
+    Raises:
+        exits.Refusal: If the data is of another vocabulary.
+    """
+    del num_samples
+    facts = manifest.read(data_dir)
+    manifest.check_files(facts, data_dir, split)
+    folder = pathlib.Path(weights.workdir) / run_directory.VOCABULARY
+    vocabularies = vocabulary.load_copy(folder)
+    there = [entry.sha256 for entry in facts.pair_vocabularies()]
+    if there != [entry.sha256 for entry in vocabularies.entries]:
+        raise exits.Refusal(
+            exits.MISMATCH,
+            f"--data_dir={data_dir}: was made with another vocabulary than the run was "
+            "trained with",
+        )
+    model = build_vectors.pairs(run, vocabularies)
+    which = restoring.restore(model, weights)
+    longest = int(facts.split(split).joint_histogram()[:, :2].max()) + 1
+    batch = pipeline_config.BatchConfig(
+        tokens_per_batch=max(_BATCH_TOKENS, longest), num_buckets=_NUM_BUCKETS
+    )
+    source = input_pipeline.open_split(
+        data_dir, split, batch, seed=0, kind=examples.TEXTS
+    )
+    step = retrieval.RetrievalStep(model)
+    count = facts.split(split).num_records
+    result: dict[str, Any] = {
+        "split": split,
+        "examples": count,
+        "checkpoints": which,
+        **step(input_pipeline.epoch(source)),
+        "chance": 1 / count,
+        "evaluation_step_traces": step.num_traces,
+    }
+    return class_evaluation.Report(_table(result), result)
+
+
+def _table(result: dict[str, Any]) -> str:
+    """Returns the scores for people; the JSON after it is for programs."""
+    lines = [
+        f"{result['split']}, {result['examples']:,} pairs, {result['checkpoints']}"
+    ]
+    told = {
+        "retrieval_accuracy": "source to target, accuracy@1",
+        "retrieval_accuracy_back": "target to source, accuracy@1",
+        "chance": "the same by chance",
+        "accuracy": "source to target, within batches",
+        "loss": "loss, within batches",
+    }
+    lines += [f"  {text:33}{result[name]:8.4f}" for name, text in told.items()]
+    return "\n".join(lines)
