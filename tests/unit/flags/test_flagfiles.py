@@ -18,10 +18,12 @@ WANTED = {
     "preprocess_multi30k_ende",
     "preprocess_numbers",
     "seq2seq_cmudict",
+    "seq2seq_cmudict_lstm",
     "seq2seq_multi30k_ende",
     "seq2seq_multi30k_ende_20min",
     "seq2seq_multi30k_ende_90min",
     "seq2seq_numbers",
+    "seq2seq_numbers_lstm",
     "seq2seq_transformer_base",
 }
 
