@@ -5,7 +5,7 @@ import pathlib
 from typing import Any, Protocol
 
 from pipeline import config as pipeline_config
-from pipeline import knobs, locations
+from pipeline import exits, knobs, locations
 from trainers.models import config as model_config
 
 
@@ -466,6 +466,20 @@ class DecodingConfig:
             raise ValueError(
                 f"--length_penalty must be at least 0, got {self.length_penalty}"
             )
+
+
+def check_decodable(model: model_config.ModelConfig, asked: DecodingConfig) -> None:
+    """Refuses a beam for a model whose positions do not depend on each other.
+
+    Raises:
+        exits.Refusal: Of kind `USAGE`.
+    """
+    if model.model == "repeat_vector" and asked.beam_size > 1:
+        raise exits.Refusal(
+            exits.USAGE,
+            f"--beam_size={asked.beam_size}: the run is of --model=repeat_vector, "
+            "which has nothing to search; leave --beam_size at 1",
+        )
 
 
 def count_of(which: str) -> int:

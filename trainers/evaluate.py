@@ -59,6 +59,7 @@ def main(asked: EvaluateConfig) -> None:
         return
     flags = f"--flagfile={run_directory.flagfile(workdir)}"
     run = binding.parse_or_exit(["", flags], config.Seq2SeqConfig, "")
+    config.check_decodable(run.model, asked.decoding)
     data_dir = locations.locate(asked.data_dir or run.run.data_dir)
     facts = manifest.read(data_dir)
     manifest.check_files(facts, data_dir, asked.split)

@@ -42,6 +42,7 @@ def main(asked: TranslateConfig) -> None:
     workdir = pathlib.Path(asked.weights.workdir)
     flags = f"--flagfile={run_directory.flagfile(workdir)}"
     run = binding.parse_or_exit(["", flags], config.Seq2SeqConfig, "")
+    config.check_decodable(run.model, asked.decoding)
     vocabularies = vocabulary.load_copy(workdir / run_directory.VOCABULARY)
     runtime.start()
     from trainers import attention_maps, restoring, translation

@@ -32,8 +32,8 @@ import tensorflow as tf  # noqa: E402
 from pipeline import batching, config, dataset, vocabulary  # noqa: E402
 from trainers import config as trainers_config  # noqa: E402
 from trainers import train_step  # noqa: E402
+from trainers.models import build  # noqa: E402
 from trainers.models import config as model_config  # noqa: E402
-from trainers.models import transformer  # noqa: E402
 
 _TOKENS = 4096
 _SIZE = 8000
@@ -53,23 +53,24 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
-    batches, size = _batches(asked.data_dir, asked.batches)
+    made, size = batches(asked.data_dir, asked.batches)
     if asked.dump_batches:
-        _dump(batches, asked.dump_batches)
+        _dump(made, asked.dump_batches)
     rows = []
     for name, sizes in (("d256 ff1024 3+3", _SIZES), ("tiny d128 ff256 4+4", _TINY)):
-        runs = {f"ours {dtype}": _ours(sizes, size, dtype) for dtype in _dtypes()} | {
-            "keras fit float32": _keras(sizes, size)
+        runs = {f"ours {dtype}": ours(sizes, size, dtype) for dtype in dtypes()} | {
+            "keras fit float32": fit(_keras_model(sizes, size))
         }
-        rows += _compare(name, runs, batches, asked.rounds)
+        rows += compare(name, runs, made, asked.rounds)
     print(json.dumps({"training": rows}))
 
 
-def _dtypes() -> tuple[str, ...]:
+def dtypes() -> tuple[str, ...]:
+    """Returns what ours is measured in."""
     return ("float32", "bfloat16")
 
 
-def _batches(data_dir: str | None, count: int) -> tuple[list[batching.Batch], int]:
+def batches(data_dir: str | None, count: int) -> tuple[list[batching.Batch], int]:
     """Returns batches, and the number of subwords."""
     if data_dir:
         asked = config.BatchConfig(tokens_per_batch=_TOKENS)
@@ -99,8 +100,9 @@ def _dump(batches: Sequence[batching.Batch], path: pathlib.Path) -> None:
 Epoch = Callable[[Sequence[batching.Batch]], None]
 
 
-def _ours(sizes: model_config.ModelConfig, size: int, dtype: str) -> Epoch:
-    model = transformer.Transformer(
+def ours(sizes: model_config.ModelConfig, size: int, dtype: str) -> Epoch:
+    """Returns an epoch of our steps with a model for `size` subwords."""
+    model = build.sized(
         sizes,
         src_vocab_size=size,
         tgt_vocab_size=size,
@@ -124,8 +126,8 @@ def _ours(sizes: model_config.ModelConfig, size: int, dtype: str) -> Epoch:
     return epoch
 
 
-def _keras(sizes: model_config.ModelConfig, size: int) -> Epoch:
-    model = _keras_model(sizes, size)
+def fit(model: keras.Model) -> Epoch:
+    """Returns an epoch of `fit` with a model of (src_ids, tgt_in_ids) to logits."""
     model.compile(
         keras.optimizers.Adam(1e-4),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -193,7 +195,7 @@ def _keras_model(sizes: model_config.ModelConfig, size: int) -> keras.Model:
     return keras.Model([src, tgt], logits)
 
 
-def _compare(
+def compare(
     name: str, runs: dict[str, Epoch], batches: list[batching.Batch], rounds: int
 ) -> list[dict[str, object]]:
     """Times the runs in turn, so that a busy minute meets all, and prints a table."""

@@ -1,6 +1,7 @@
 import pytest
 
 from pipeline import config as pipeline_config
+from pipeline import exits
 from trainers import config
 from trainers.models import config as model_config
 
@@ -10,6 +11,16 @@ from trainers.models import config as model_config
 )
 def test_checkpoints_are_named_by_words(which, count):
     assert config.count_of(which) == count
+
+
+def test_a_beam_is_refused_where_there_is_nothing_to_search():
+    model = model_config.ModelConfig(model="repeat_vector")
+    beam = config.DecodingConfig(beam_size=4)
+    with pytest.raises(exits.Refusal, match="--beam_size=4.*repeat_vector") as refused:
+        config.check_decodable(model, beam)
+    assert refused.value.code == exits.USAGE
+    config.check_decodable(model, config.DecodingConfig(beam_size=1))
+    config.check_decodable(model_config.ModelConfig(model="rnn"), beam)
 
 
 @pytest.mark.parametrize("which", ["", "first", "average", "average:0", "average:x"])

@@ -57,3 +57,14 @@ def test_without_a_step_or_a_rate_nothing_is_dropped():
     ones = tf.ones([4, 8])
     assert noise.NONE.dropout(ones, 0.5, "a") is ones
     assert noise.Noise(1, tf.constant(1, tf.int64)).dropout(ones, 0.0, "a") is ones
+
+
+def test_uniform_numbers_are_a_function_of_seed_step_and_place():
+    def draw(seed=1, step=1, place="a"):
+        given = noise.Noise(seed, tf.constant(step, tf.int64))
+        return given.uniform([tf.constant(100), tf.constant(50)], place).numpy()
+
+    assert draw().mean() == pytest.approx(0.5, abs=0.02)
+    np.testing.assert_array_equal(draw(), draw())
+    for changed in ({"seed": 2}, {"step": 2}, {"place": "b"}):
+        assert (draw(**changed) != draw()).mean() > 0.99
