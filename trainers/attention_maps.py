@@ -70,7 +70,7 @@ class Reader:
         """Returns the map of a hypothesis, None where either side says nothing."""
         src, tgt = self._vocabularies.src, self._vocabularies.tgt
         (ids,) = src.encode([text])
-        src_ids = [*ids[: translation.MAX_SOURCE_TOKENS], vocabulary.EOS_ID]
+        src_ids = [*ids[: translation.GREEDY.max_source_tokens], vocabulary.EOS_ID]
         end = [vocabulary.EOS_ID] if hypothesis.finished else []
         tgt_ids = [*hypothesis.tgt_ids, *end]
         if not ids or not tgt_ids:

@@ -177,9 +177,9 @@ def _write_saved_model(
     translator = translation.Translator(model, vocabularies, asked.decoding)
     server = saved_model.Server(
         model,
-        translator.decoder.best,
+        translator.best,
         (tokenizers[0], tokenizers[1]),
-        max_source_tokens=translation.MAX_SOURCE_TOKENS,
+        max_source_tokens=asked.decoding.max_source_tokens,
         beam_size=asked.decoding.beam_size,
     )
     saved_model.write(server, directory)

@@ -2,19 +2,20 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from pipeline import progress, vocabulary
 from trainers import config
-from trainers.decoding import beam, decoder, greedy
+from trainers.decoding import beam, decoder, greedy, rules, sampling
 
-MAX_SOURCE_TOKENS = 1024  # longer sources are cut; attention needs memory for S * S
 GREEDY = config.DecodingConfig()
+# Small enough for the rows of a batch to end at about the same time, large enough for
+# products that keep the cores busy: found by trial with tests/benchmarks/decoding.py.
 _TOKENS_PER_BATCH = 8192
-_ROWS_PER_BATCH = 512
+_PREFIXES_PER_BATCH = 512
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,32 +35,74 @@ class Hypothesis:
     tgt_ids: tuple[int, ...] = ()
 
 
+_NOTHING = Hypothesis("", 0.0, True)
+
+
 class Translator:
-    """A decoder between two vocabularies."""
+    """A decoder between two vocabularies.
+
+    Attributes:
+        num_cut: Sources so far that had too many tokens.
+    """
 
     def __init__(
         self,
         model: decoder.Decodable,
         vocabularies: vocabulary.Vocabularies,
         asked: config.DecodingConfig = GREEDY,
+        *,
+        n_best: int = 1,
+        has_prefixes: bool = False,
     ) -> None:
-        """Wraps a model; with a `beam_size` of 1 it is decoded greedily."""
+        """Wraps a model; with a `beam_size` of 1 there is no beam.
+
+        Args:
+            model: What is decoded.
+            vocabularies: Of its two sides.
+            asked: How.
+            n_best: Hypotheses of each text: the best of a beam, at most `beam_size`, or
+                so many drawn ones.
+            has_prefixes: Whether `hypotheses` is called with prefixes.
+        """
+        self.num_cut = 0
+        self._asked = asked
+        self._vocabularies = vocabularies
+        self._num_wanted = n_best
+        self._num_drawn = n_best if asked.is_sampling else 1
+        allowed = rules.Rules(
+            no_repeat_ngram=asked.no_repeat_ngram,
+            minimum=asked.has_minimum,
+            forced=has_prefixes,
+        )
         self._decoder: decoder.Decoder
-        if asked.beam_size == 1:
-            self._decoder = greedy.GreedyDecoder(model)
-        else:
+        if asked.beam_size > 1:
             self._decoder = beam.BeamDecoder(
                 model,
                 beam_size=asked.beam_size,
                 length_penalty=asked.length_penalty,
+                n_best=n_best,
+                allowed=allowed,
             )
-        self._beam_size = asked.beam_size
-        self._vocabularies = vocabularies
+        else:
+            drawn = sampling.Sampling(
+                asked.sampling_temperature, asked.top_k, asked.top_p
+            )
+            choice = drawn if asked.is_sampling else greedy.best
+            self._decoder = greedy.GreedyDecoder(model, allowed=allowed, choice=choice)
 
-    @property
-    def decoder(self) -> decoder.Decoder:
-        """What decodes batches of ids."""
-        return self._decoder
+    def best(self, src_ids: tf.Tensor) -> decoder.Found:
+        """Builds the graph of the best hypotheses, for graphs that go further.
+
+        Args:
+            src_ids: Sources with EOS, int32 [B, S], B at least 1.
+
+        Returns:
+            Ids [B, t], log-probabilities and flags [B].
+        """
+        asked = self._asked
+        return self._decoder.best(
+            decoder.plain(src_ids, asked.max_length_ratio, asked.max_length_offset)
+        )
 
     @property
     def num_traces(self) -> int:
@@ -72,50 +115,108 @@ class Translator:
         *,
         on_batch: Callable[[int], None] | None = None,
     ) -> list[Hypothesis]:
-        """Returns a hypothesis for each text, in the order of the texts.
+        """Returns the best hypothesis of each text, as `hypotheses` does."""
+        return [many[0] for many in self.hypotheses(texts, on_batch=on_batch)]
 
-        An empty text has an empty hypothesis. A text of more than 1,024 tokens is cut,
-        with a warning.
+    def hypotheses(
+        self,
+        texts: Sequence[str],
+        *,
+        prefixes: Sequence[str] = (),
+        first_line: int = 1,
+        on_batch: Callable[[int], None] | None = None,
+    ) -> list[list[Hypothesis]]:
+        """Returns the hypotheses of each text, in the order of the texts.
+
+        An empty text has empty hypotheses. A text of too many tokens is cut, with a
+        warning.
 
         Args:
             texts: One line each.
+            prefixes: How the hypotheses begin, one for each text, or none at all.
+            first_line: Number of the first text, for warnings and for drawing.
             on_batch: Called with the number of texts of each finished batch.
         """
+        most = self._asked.max_source_tokens
+        encoded = self._vocabularies.src.encode(texts)
+        self.num_cut += sum(len(row) > most for row in encoded)
         ids = [
-            self._source_ids(number, row)
-            for number, row in enumerate(self._encode(texts))
+            cut(row, most, first_line + number) for number, row in enumerate(encoded)
         ]
-        hypotheses = [Hypothesis("", 0.0, True)] * len(texts)
-        for rows in _by_length(ids, self._beam_size):
-            decoded = self._decoder(_padded([ids[row] for row in rows]))
-            target = self._vocabularies.tgt.decode(decoded.ids.tolist())
-            for row, text, ids_said, log_prob, finished in zip(
-                rows,
-                target,
-                decoded.ids.tolist(),
-                decoded.log_probs,
-                decoded.finished,
-                strict=True,
-            ):
-                # Whatever the subwords hold, a hypothesis is one line.
-                line = " ".join(text.split())
-                hypotheses[row] = Hypothesis(
-                    line, float(log_prob), bool(finished), _said(ids_said)
-                )
+        starts = self._vocabularies.tgt.encode(prefixes)
+        found = [[_NOTHING] * self._num_wanted for _ in texts]
+        rows = [number for number, row in enumerate(ids) if row]
+        lengths = {number: len(ids[number]) + 1 for number in rows}
+        per_row = self._asked.beam_size * self._num_drawn
+        for batch in by_length(lengths, per_row):
+            places = [number for number in batch for _ in range(self._num_drawn)]
+            request = self._request(
+                [ids[number] for number in places],
+                [starts[number] for number in places] if prefixes else [],
+                [first_line + number for number in places],
+            )
+            for number, many in zip(batch, self._decoded(request), strict=True):
+                found[number] = many
             if on_batch is not None:
-                on_batch(len(rows))
-        return hypotheses
+                on_batch(len(batch))
+        return found
 
-    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
-        return self._vocabularies.src.encode(texts)
+    def _decoded(self, request: decoder.Request) -> Iterator[list[Hypothesis]]:
+        """Yields the hypotheses of each text of a batch."""
+        every = self._decoder(request)
+        count = every.ids.shape[1] * self._num_drawn
+        flat = every.ids.reshape([-1, every.ids.shape[2]])
+        texts = self._vocabularies.tgt.decode(flat.tolist())
+        said = [
+            # Whatever the subwords hold, a hypothesis is one line.
+            Hypothesis(
+                " ".join(text.split()), float(log_prob), bool(finished), _said(ids)
+            )
+            for text, log_prob, finished, ids in zip(
+                texts,
+                every.log_probs.flat,
+                every.finished.flat,
+                flat.tolist(),
+                strict=True,
+            )
+        ]
+        for first in range(0, len(said), count):
+            yield said[first : first + count]
 
-    def _source_ids(self, number: int, ids: list[int]) -> list[int]:
-        if len(ids) <= MAX_SOURCE_TOKENS:
-            return ids
-        progress.logger.warning(
-            "line %d: %d tokens, cut to %d", number + 1, len(ids), MAX_SOURCE_TOKENS
+    def _request(
+        self,
+        sources: Sequence[Sequence[int]],
+        starts: Sequence[Sequence[int]],
+        lines: Sequence[int],
+    ) -> decoder.Request:
+        """Returns what to ask for sources without EOS, each with its line number."""
+        lengths = [len(row) + 1 for row in sources]
+        limits = [self._asked.limit(length) for length in lengths]
+        if starts:
+            limits = [
+                max(limit, len(start) + 1)
+                for limit, start in zip(limits, starts, strict=True)
+            ]
+        uniforms = np.zeros([len(sources), 0], np.float32)
+        if self._asked.is_sampling:
+            uniforms = np.stack(
+                [
+                    sampling.uniforms(
+                        self._asked.sampling_seed,
+                        line,
+                        number % self._num_drawn,
+                        max(limits),
+                    )
+                    for number, line in enumerate(lines)
+                ]
+            )
+        return decoder.Request(
+            src_ids=padded([[*row, vocabulary.EOS_ID] for row in sources]),
+            limits=tf.constant(limits, tf.int32),
+            minimum=tf.constant(list(map(self._asked.minimum, lengths)), tf.int32),
+            forced=padded(starts or [()] * len(sources)),
+            uniforms=tf.constant(uniforms),
         )
-        return ids[:MAX_SOURCE_TOKENS]
 
 
 def _said(ids: Sequence[int]) -> tuple[int, ...]:
@@ -124,26 +225,108 @@ def _said(ids: Sequence[int]) -> tuple[int, ...]:
     return tuple(itertools.takewhile(lambda index: index not in ends, ids))
 
 
-def _by_length(ids: Sequence[Sequence[int]], beam_size: int) -> list[list[int]]:
-    """Returns the numbers of the rows that are not empty, in batches, longest first."""
-    order = sorted(
-        (row for row in range(len(ids)) if ids[row]), key=lambda row: -len(ids[row])
+class Scorer:
+    """Log-probabilities of given targets: forced decoding."""
+
+    def __init__(
+        self,
+        model: decoder.Decodable,
+        vocabularies: vocabulary.Vocabularies,
+        *,
+        max_tokens: int = GREEDY.max_source_tokens,
+    ) -> None:
+        """Wraps a model; longer sources and targets than `max_tokens` are cut."""
+        self._decoder = greedy.GreedyDecoder(model, allowed=rules.Rules(forced=True))
+        self._vocabularies = vocabularies
+        self._max_tokens = max_tokens
+
+    @property
+    def num_traces(self) -> int:
+        """How often the decoder was traced in this process."""
+        return self._decoder.num_traces
+
+    def score(
+        self, sources: Sequence[str], targets: Sequence[str], *, first_line: int = 1
+    ) -> list[float]:
+        """Returns log P(target | source) of each pair in nats, EOS included.
+
+        An empty target of an empty source scores 0, as a translator says it.
+
+        Args:
+            sources: One line each.
+            targets: As many.
+            first_line: Number of the first pair, for warnings.
+        """
+        src_ids, tgt_ids = (
+            [
+                cut(row, self._max_tokens, first_line + number)
+                for number, row in enumerate(side.encode(texts))
+            ]
+            for side, texts in (
+                (self._vocabularies.src, sources),
+                (self._vocabularies.tgt, targets),
+            )
+        )
+        found = [0.0] * len(sources)
+        lengths = {
+            number: max(len(src_ids[number]), len(tgt_ids[number])) + 1
+            for number in range(len(sources))
+            if src_ids[number] or tgt_ids[number]
+        }
+        for batch in by_length(lengths, 1):
+            asked = forcing(
+                [src_ids[number] for number in batch],
+                [tgt_ids[number] for number in batch],
+            )
+            log_probs = self._decoder(asked).log_probs[:, 0].tolist()
+            for number, log_prob in zip(batch, log_probs, strict=True):
+                found[number] = log_prob
+        return found
+
+
+def forcing(
+    sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
+) -> decoder.Request:
+    """Returns what to ask so that given targets are said, all ids without EOS."""
+    lengths = tf.constant([len(row) + 1 for row in targets], tf.int32)
+    return decoder.Request(
+        src_ids=padded([[*row, vocabulary.EOS_ID] for row in sources]),
+        limits=lengths,
+        minimum=tf.zeros_like(lengths),
+        forced=padded([[*row, vocabulary.EOS_ID] for row in targets]),
+        uniforms=tf.zeros([len(sources), 0]),
     )
+
+
+def cut(ids: list[int], most: int, line: int) -> list[int]:
+    """Returns the ids, or the first of them with a warning that names the line."""
+    if len(ids) <= most:
+        return ids
+    progress.logger.warning("line %d: %d tokens, cut to %d", line, len(ids), most)
+    return ids[:most]
+
+
+def by_length(lengths: dict[int, int], per_row: int) -> list[list[int]]:
+    """Returns the numbers of rows in batches of similar length, longest first.
+
+    Args:
+        lengths: Tokens of each row by its number, EOS included.
+        per_row: Prefixes that go on together for each row.
+    """
+    order = sorted(lengths, key=lambda number: -lengths[number])
     batches, first = [], 0
     while first < len(order):
-        longest = len(ids[order[first]]) + 1
-        most = min(_ROWS_PER_BATCH, _TOKENS_PER_BATCH // longest)
-        size = max(1, most // beam_size)
+        longest = lengths[order[first]]
+        most = min(_PREFIXES_PER_BATCH, _TOKENS_PER_BATCH // longest)
+        size = max(1, most // per_row)
         batches.append(order[first : first + size])
         first += size
     return batches
 
 
-def _padded(rows: Sequence[Sequence[int]]) -> tf.Tensor:
-    """Returns sources with EOS, right-padded, int32 [B, S]."""
-    length = max(map(len, rows)) + 1
-    dense = np.full((len(rows), length), vocabulary.PAD_ID, np.int32)
-    for row, ids in enumerate(rows):
-        dense[row, : len(ids)] = ids
-        dense[row, len(ids)] = vocabulary.EOS_ID
+def padded(rows: Sequence[Sequence[int]]) -> tf.Tensor:
+    """Returns rows of ids, right-padded, int32 [B, longest]."""
+    dense = np.full((len(rows), max(map(len, rows))), vocabulary.PAD_ID, np.int32)
+    for number, ids in enumerate(rows):
+        dense[number, : len(ids)] = ids
     return tf.constant(dense)

@@ -1,77 +1,84 @@
-"""Greedy decoding: at every position the subword that scores highest."""
+"""One hypothesis a row: at every position the best subword, or one that is drawn."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from pipeline import vocabulary
-from trainers.decoding import decoder
+from trainers.decoding import decoder, rules
+
+Choice = Callable[[tf.Tensor, decoder.Search], tf.Tensor]
+
+
+class _Walk(NamedTuple):
+    """What A rows have said after t positions.
+
+    Attributes:
+        ids: int32 [A, t], PAD after EOS.
+        log_probs: float32 [A].
+        ended: Whether EOS was said, bool [A].
+    """
+
+    ids: tf.Tensor
+    log_probs: tf.Tensor
+    ended: tf.Tensor
+
+
+def best(scores: tf.Tensor, search: decoder.Search) -> tf.Tensor:
+    """Returns the best subword of each row, int32 [A], for float32 [A, V]."""
+    del search
+    return tf.argmax(scores, axis=-1, output_type=tf.int32)
 
 
 class GreedyDecoder(decoder.Decoder):
-    """Takes the best subword at every position."""
+    """Chooses a subword and goes on with it."""
 
-    def __call__(self, src_ids: tf.Tensor) -> decoder.Hypotheses:
-        """Returns the hypotheses for sources with EOS, int32 [B, S]."""
-        ids, log_probs, finished = self._traced(src_ids)
-        return decoder.Hypotheses(ids.numpy().T, log_probs.numpy(), finished.numpy())
+    def __init__(
+        self,
+        model: decoder.Decodable,
+        *,
+        allowed: rules.Rules = rules.ANYTHING,
+        choice: Choice = best,
+    ) -> None:
+        """Wraps a model; nothing is traced yet.
 
-    def best(self, src_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Returns ids [B, T], log-probabilities and flags [B]."""
-        ids, log_probs, finished = self._decode(src_ids)
-        return tf.transpose(ids), log_probs, finished
+        Args:
+            model: What is decoded.
+            allowed: Which subwords may come.
+            choice: Takes one for each row of scores; `best` or of `sampling`.
+        """
+        super().__init__(model)
+        self._allowed = allowed
+        self._choice = choice
 
-    def _decode(self, src_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Returns ids, a row a position: int32 [T, B]; scores and flags, [B] each."""
-        num_rows = tf.shape(src_ids)[0]
-        row_limits = decoder.limits(src_ids)
-
-        def unfinished(
-            position: tf.Tensor, last_ids: tf.Tensor, done: tf.Tensor, *rest: Any
-        ) -> tf.Tensor:
-            del last_ids, rest
-            return (position < tf.reduce_max(row_limits)) & ~tf.reduce_all(done)
-
-        def one_position(
-            position: tf.Tensor,
-            last_ids: tf.Tensor,
-            done: tf.Tensor,
-            ended: tf.Tensor,
-            scores: tf.Tensor,
-            ids: tf.TensorArray,
-            state: Any,
-        ) -> tuple[Any, ...]:
-            logits, state = self._model.next_logits(last_ids, state)
-            best = tf.argmax(logits, -1, output_type=tf.int32)
-            log_probs = tf.reduce_max(logits, -1) - tf.reduce_logsumexp(logits, -1)
-            chosen = tf.where(done, vocabulary.PAD_ID, best)
-            scores += tf.where(done, 0.0, log_probs)
-            ended |= chosen == vocabulary.EOS_ID
-            done = ended | (position + 1 >= row_limits)
-            ids = ids.write(position, chosen)
-            return position + 1, chosen, done, ended, scores, ids, state
-
-        state = self._model.start(src_ids)
-        no = tf.zeros([num_rows], tf.bool)
-        ids = tf.TensorArray(tf.int32, 0, dynamic_size=True, element_shape=[None])
-        initial = (
-            tf.constant(0),
-            tf.fill([num_rows], vocabulary.BOS_ID),
-            no,
-            no,
-            tf.zeros([num_rows]),
-            ids,
-            state,
+    def _begin(self, num_rows: tf.Tensor) -> _Walk:
+        return _Walk(
+            ids=tf.zeros([num_rows, 0], tf.int32),
+            log_probs=tf.zeros([num_rows]),
+            ended=tf.zeros([num_rows], tf.bool),
         )
-        _, _, _, ended, scores, ids, _ = tf.while_loop(
-            unfinished,
-            one_position,
-            initial,
-            shape_invariants=(
-                tf.TensorShape([]),
-                *[tf.TensorShape([None])] * 4,
-                tf.TensorShape(None),
-                tf.nest.map_structure(decoder.any_size, state),
-            ),
+
+    def _goes_on(self, search: decoder.Search) -> tf.Tensor:
+        return ~search.own.ended & (search.position < search.request.limits)
+
+    def _found(self, own: _Walk) -> decoder.Found:
+        return decoder.Found(*(part[:, None] for part in own))
+
+    def _advance(self, search: decoder.Search) -> decoder.Search:
+        walk: _Walk = search.own
+        begin = tf.fill([tf.shape(walk.ids)[0], 1], vocabulary.BOS_ID)
+        last_ids = tf.concat([begin, walk.ids], axis=1)[:, -1]
+        logits, state = self._model.next_logits(last_ids, search.state)
+        logits = tf.cast(logits, tf.float32)
+        chosen = self._choice(self._allowed.apply(logits, walk.ids, search), search)
+        log_probs = tf.gather(logits, chosen, batch_dims=1)
+        log_probs -= decoder.log_normalizers(logits)
+        goes_on = self._goes_on(search)
+        said = tf.where(goes_on, chosen, vocabulary.PAD_ID)
+        own = _Walk(
+            ids=tf.concat([walk.ids, said[:, None]], axis=1),
+            log_probs=walk.log_probs + tf.where(goes_on, log_probs, 0.0),
+            ended=walk.ended | (said == vocabulary.EOS_ID),
         )
-        return ids.stack(), scores, ended
+        return search._replace(position=search.position + 1, own=own, state=state)

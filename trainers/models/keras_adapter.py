@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from pipeline import batching, exits, vocabulary
 from trainers import losses, noise
+from trainers.decoding import decoder
 
 
 class KerasModule(tf.Module):
@@ -69,25 +70,20 @@ class KerasSeq2Seq(KerasModule):
         )
         return losses.of_logits(logits, batch.tgt_out_ids, smoothing=smoothing)
 
-    def start(self, src_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the source and an empty prefix, int32 [B, S] and [B, 0]."""
-        return src_ids, tf.zeros([tf.shape(src_ids)[0], 0], tf.int32)
+    def start(self, src_ids: tf.Tensor) -> decoder.State:
+        """Returns the source and an empty prefix for each row, int32 [N, S], [N, 0]."""
+        nothing = tf.zeros([tf.shape(src_ids)[0], 0], tf.int32)
+        return decoder.State(source=(), prefix=(src_ids, nothing))
 
     def next_logits(
-        self, tgt_ids: tf.Tensor, state: tuple[tf.Tensor, tf.Tensor]
-    ) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
-        """Returns scores of what follows, [B, V], for the last ids, int32 [B]."""
-        src_ids, prefix = state
+        self, tgt_ids: tf.Tensor, state: decoder.State
+    ) -> tuple[tf.Tensor, decoder.State]:
+        """Returns scores of what follows, [N, V], for the last ids, int32 [N]."""
+        src_ids, prefix = state.prefix
         prefix = tf.concat([prefix, tgt_ids[:, None]], axis=1)
         logits = self([src_ids, prefix], training=False)
-        return tf.cast(logits[:, -1], tf.float32), (src_ids, prefix)
-
-    def reorder(
-        self, state: tuple[tf.Tensor, tf.Tensor], rows: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the state with prefixes exchanged, by `rows`, int32 [B]."""
-        src_ids, prefix = state
-        return src_ids, tf.gather(prefix, rows)
+        last = tf.cast(logits[:, -1], tf.float32)
+        return last, state._replace(prefix=(src_ids, prefix))
 
 
 def load(

@@ -9,27 +9,14 @@ B rows, S source length, T target length, D d_model, V vocabulary. Matrices have
 positions first: [T * B, D], see `recurrent.py`.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 import tensorflow as tf
 
 from pipeline import batching, vocabulary
 from trainers import losses, noise
+from trainers.decoding import decoder
 from trainers.models import config as model_config
-from trainers.models import layers, recurrent, recurrent_decoder, recurrent_encoder
-
-
-class DecoderState(NamedTuple):
-    """What decoding carries from position to position.
-
-    Attributes:
-        layers: The state of each layer, [B, D] each.
-        context: The encoder's last state, [B, D].
-    """
-
-    layers: recurrent_decoder.States
-    context: tf.Tensor
+from trainers.models import layers, recurrent, recurrent_encoder
 
 
 class RepeatVector(tf.Module):
@@ -75,11 +62,11 @@ class RepeatVector(tf.Module):
         length = tf.shape(batch.tgt_out_ids)[1]
         rate = self._config.dropout_rate
         # The product of the one vector is repeated, and not the vector.
-        projected = tf.tile(self.decoder[0].input(start.context), [length, 1])
-        stream, _ = self.decoder[0].run(projected, start.layers[0])
+        projected = tf.tile(self.decoder[0].input(start.source), [length, 1])
+        stream, _ = self.decoder[0].run(projected, start.prefix[0])
         stream = draw.dropout(stream, rate, "decoder/0")
         for index, layer in enumerate(self.decoder[1:], start=1):
-            outputs, _ = layer(stream, start.layers[index])
+            outputs, _ = layer(stream, start.prefix[index])
             outputs = draw.dropout(outputs, rate, f"decoder/{index}")
             stream = outputs + stream if self._config.rnn.residual else outputs
         flat = tf.reshape(tf.transpose(batch.tgt_out_ids), [-1])  # positions first
@@ -92,37 +79,32 @@ class RepeatVector(tf.Module):
             smoothing=smoothing,
         )
 
-    def start(self, src_ids: tf.Tensor) -> DecoderState:
+    def start(self, src_ids: tf.Tensor) -> decoder.State:
         """Returns the state before the first target position, for int32 [B, S]."""
         return self._start(src_ids, noise.NONE)
 
     def next_logits(
-        self, tgt_ids: tf.Tensor, state: DecoderState
-    ) -> tuple[tf.Tensor, DecoderState]:
-        """Returns scores of what follows, [B, V]; the last ids do not count."""
+        self, tgt_ids: tf.Tensor, state: decoder.State
+    ) -> tuple[tf.Tensor, decoder.State]:
+        """Returns scores of what follows, [N, V]; the last ids do not count."""
         del tgt_ids
-        stream, found = state.context, []
+        stream, found = decoder.for_each_prefix(state), []
         for index, (layer, old) in enumerate(
-            zip(self.decoder, state.layers, strict=True)
+            zip(self.decoder, state.prefix, strict=True)
         ):
             found.append(layer.step(layer.input(stream), old))
             output = tf.cast(found[-1][0], self._dtype)
             stream = output + stream if self._config.rnn.residual and index else output
-        return self.output.logits(stream), state._replace(layers=tuple(found))
+        return self.output.logits(stream), state._replace(prefix=tuple(found))
 
-    def reorder(self, state: DecoderState, rows: tf.Tensor) -> DecoderState:
-        """Returns the state as it is: all prefixes of a source have the same."""
-        del rows
-        return state
-
-    def _start(self, src_ids: tf.Tensor, draw: noise.Noise) -> DecoderState:
+    def _start(self, src_ids: tf.Tensor, draw: noise.Noise) -> decoder.State:
         stream = recurrent_encoder.embed(self.src_embedding, src_ids, self._dtype)
         stream = draw.dropout(stream, self._config.dropout_rate, "src_embedding")
         encoded = self.encoder(stream, recurrent_encoder.lengths(src_ids), draw)
         num_rows = tf.shape(src_ids)[0]
-        return DecoderState(
-            layers=tuple(
+        return decoder.State(
+            prefix=tuple(
                 layer.zero_state(num_rows, self._dtype) for layer in self.decoder
             ),
-            context=tf.cast(encoded.lasts[-1][0], self._dtype),
+            source=tf.cast(encoded.lasts[-1][0], self._dtype),
         )

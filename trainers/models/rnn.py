@@ -17,13 +17,12 @@ B rows, S source length, T target length, D d_model, E width of embeddings, V
 vocabulary. Matrices have positions first: [T * B, D], see `recurrent.py`.
 """
 
-from typing import Any, NamedTuple
-
 import numpy as np
 import tensorflow as tf
 
 from pipeline import batching, vocabulary
 from trainers import losses, noise
+from trainers.decoding import decoder
 from trainers.models import (
     cells,
     layers,
@@ -32,18 +31,6 @@ from trainers.models import (
     scheduled_sampling,
 )
 from trainers.models import config as model_config
-
-
-class DecoderState(NamedTuple):
-    """What decoding carries from position to position.
-
-    Attributes:
-        layers: The state of each layer, [B, D] each.
-        source: What every position reads of the source.
-    """
-
-    layers: recurrent_decoder.States
-    source: Any
 
 
 class Bridge(tf.Module):
@@ -130,7 +117,7 @@ class Rnn(tf.Module):
         start = self._start(batch.src_ids, draw)
         tgt_in_ids = self._inputs(batch, draw)
         stream = self._embed(self.tgt_embedding, tgt_in_ids, draw, "tgt_embedding")
-        read = self.decoder(stream, start.layers, start.source, draw)
+        read = self.decoder(stream, start.prefix, start.source, draw)
         flat = tf.reshape(tf.transpose(batch.tgt_out_ids), [-1])  # positions first
         real = tf.where(flat != vocabulary.PAD_ID)[:, 0]
         return losses.of_hidden(
@@ -141,33 +128,26 @@ class Rnn(tf.Module):
             smoothing=smoothing,
         )
 
-    def start(self, src_ids: tf.Tensor) -> DecoderState:
+    def start(self, src_ids: tf.Tensor) -> decoder.State:
         """Returns the state before the first target position, for int32 [B, S]."""
         return self._start(src_ids, noise.NONE)
 
     def next_logits(
-        self, tgt_ids: tf.Tensor, state: DecoderState
-    ) -> tuple[tf.Tensor, DecoderState]:
-        """Returns scores of what follows, [B, V], for the last ids, int32 [B]."""
+        self, tgt_ids: tf.Tensor, state: decoder.State
+    ) -> tuple[tf.Tensor, decoder.State]:
+        """Returns scores of what follows, [N, V], for the last ids, int32 [N]."""
         stream = tf.cast(self.tgt_embedding(tgt_ids), self._dtype)
-        read, states = self.decoder.step(stream, state.layers, state.source)
+        source = decoder.for_each_prefix(state)
+        read, states = self.decoder.step(stream, state.prefix, source)
         logits = self.tgt_embedding.logits(self.decoder.readout(read))
-        return logits, state._replace(layers=states)
+        return logits, state._replace(prefix=states)
 
-    def reorder(self, state: DecoderState, rows: tf.Tensor) -> DecoderState:
-        """Returns the state with prefixes exchanged, by `rows`, int32 [B]."""
-        return state._replace(
-            layers=tf.nest.map_structure(
-                lambda part: tf.gather(part, rows), state.layers
-            )
-        )
-
-    def _start(self, src_ids: tf.Tensor, draw: noise.Noise) -> DecoderState:
+    def _start(self, src_ids: tf.Tensor, draw: noise.Noise) -> decoder.State:
         stream = self._embed(self.src_embedding, src_ids, draw, "src_embedding")
         encoded = self.encoder(stream, recurrent_encoder.lengths(src_ids), draw)
         is_token = src_ids != vocabulary.PAD_ID
-        return DecoderState(
-            layers=self.bridge(encoded.lasts),
+        return decoder.State(
+            prefix=self.bridge(encoded.lasts),
             source=self.decoder.source(encoded, is_token),
         )
 

@@ -11,21 +11,20 @@ import tensorflow as tf
 
 from pipeline import batching, vocabulary
 from trainers import losses, noise
+from trainers.decoding import decoder
 from trainers.models import attention, layers
 from trainers.models import config as model_config
 
 
-class DecoderState(NamedTuple):
-    """What decoding carries from position to position.
+class Memory(NamedTuple):
+    """What decoding knows of the source.
 
     Attributes:
-        prefix: Keys and values of the positions so far, one a layer, [B, H, t, D/H].
-        memory: Keys and values of the source, one a layer, [B, H, S, D/H].
-        mask: Hides the padding of the source, [B, 1, 1, S].
+        layers: Keys and values, one a layer, [B, H, S, D/H].
+        mask: Hides the padding, [B, 1, 1, S].
     """
 
-    prefix: tuple[attention.KeysValues, ...]
-    memory: tuple[attention.KeysValues, ...]
+    layers: tuple[attention.KeysValues, ...]
     mask: tf.Tensor
 
 
@@ -298,26 +297,33 @@ class Transformer(tf.Module):
             smoothing=smoothing,
         )
 
-    def start(self, src_ids: tf.Tensor) -> DecoderState:
-        """Returns the state before the first target position, for int32 [B, S]."""
+    def start(self, src_ids: tf.Tensor) -> decoder.State:
+        """Returns the state before the first target position, for int32 [B, S].
+
+        The source's part is a `Memory`; the prefixes' part is the keys and values of
+        the positions so far, one a layer, [N, H, t, D/H].
+        """
         num_rows = tf.shape(src_ids)[0]
         encoded, mask = self._encode(src_ids, noise.NONE)
         heads = self._config.transformer.num_heads
         size = self._config.d_model // heads
         nothing = tf.zeros([num_rows, heads, 0, size], self._dtype)
-        return DecoderState(
+        memory = tuple(
+            layer.source_attention.memory(encoded, num_rows) for layer in self.decoder
+        )
+        return decoder.State(
+            source=Memory(memory, mask),
             prefix=tuple(attention.KeysValues(nothing, nothing) for _ in self.decoder),
-            memory=tuple(
-                layer.source_attention.memory(encoded, num_rows)
-                for layer in self.decoder
-            ),
-            mask=mask,
         )
 
     def next_logits(
-        self, tgt_ids: tf.Tensor, state: DecoderState
-    ) -> tuple[tf.Tensor, DecoderState]:
-        """Returns scores of what follows, [B, V], for the last ids, int32 [B]."""
+        self, tgt_ids: tf.Tensor, state: decoder.State
+    ) -> tuple[tf.Tensor, decoder.State]:
+        """Returns scores of what follows, [N, V], for the last ids, int32 [N].
+
+        All prefixes of a source attend to its one memory, as positions of one row.
+        """
+        memory: Memory = state.source
         position = tf.shape(state.prefix[0].keys)[2]
         stream = self.tgt_embedding(tgt_ids)
         if not self._is_rotary:
@@ -325,22 +331,15 @@ class Transformer(tf.Module):
             stream += _positions(table, position, tf.constant(1), stream)
         stream = tf.cast(stream, self._dtype)
         prefix = []
-        for layer, old, memory in zip(
-            self.decoder, state.prefix, state.memory, strict=True
+        for layer, old, source in zip(
+            self.decoder, state.prefix, memory.layers, strict=True
         ):
-            stream, new = layer.next(stream, old, memory, state.mask)
+            stream, new = layer.next(stream, old, source, memory.mask)
             prefix.append(new)
         if self._pre:
             stream = self.decoder_norm(stream)
-        return self._output.logits(stream), state._replace(prefix=tuple(prefix))
-
-    def reorder(self, state: DecoderState, rows: tf.Tensor) -> DecoderState:
-        """Returns the state with prefixes exchanged, by `rows`, int32 [B]."""
-        prefix = tuple(
-            attention.KeysValues(*(tf.gather(part, rows) for part in layer))
-            for layer in state.prefix
-        )
-        return state._replace(prefix=prefix)
+        logits = self._output.logits(stream)
+        return logits, state._replace(prefix=tuple(prefix))
 
     def attention_weights(self, batch: batching.Batch) -> tf.Tensor:
         """Returns what each target position takes from the source.

@@ -64,6 +64,35 @@ def test_a_validation_that_cannot_be_is_refused(given):
         config.ValidationConfig(**given)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"beam_size": 0},
+        {"length_penalty": float("nan")},
+        {"top_p": 0.0, "sampling_temperature": 1.0},
+        {"top_k": 3},
+        {"sampling_seed": -1},
+        {"max_length_ratio": 0.0, "max_length_offset": 0},
+        {"beam_size": 2, "sampling_temperature": 1.0},
+        {"no_repeat_ngram": -1},
+    ],
+)
+def test_decoding_that_cannot_be_is_refused(given):
+    with pytest.raises(ValueError, match=f"--{next(iter(given))}"):
+        config.DecodingConfig(**given)
+
+
+def test_lengths_are_relative_to_the_source_and_the_least_is_below_the_most():
+    asked = config.DecodingConfig(
+        min_length=3, min_length_ratio=1.5, max_length_ratio=1.2, max_length_offset=1
+    )
+    # Source tokens count EOS, so does the limit.
+    assert [asked.limit(tokens) for tokens in (1, 5, 10)] == [2, 7, 13]
+    assert [asked.minimum(tokens) for tokens in (1, 5, 10)] == [1, 6, 12]
+    asked = config.DecodingConfig(min_length=3, min_length_ratio=0.5)
+    assert [asked.minimum(tokens) for tokens in (2, 7, 21)] == [3, 3, 10]
+
+
 def test_a_keras_model_has_a_policy_of_its_own():
     with pytest.raises(ValueError, match="--dtype=float16"):
         config.Seq2SeqConfig(

@@ -34,7 +34,7 @@ def _server(data_dir, both, beam_size, max_source_tokens=1024):
     src, tgt = ((data_dir / entry.filename).read_bytes() for entry in both.entries)
     server = saved_model.Server(
         model,
-        translator.decoder.best,
+        translator.best,
         (src, tgt),
         max_source_tokens=max_source_tokens,
         beam_size=beam_size,

@@ -4,9 +4,9 @@ import pytest
 import tensorflow as tf
 
 from pipeline import batching, exits, manifest, vocabulary
-from tests import keras_example
+from tests import decoding_requests, keras_example
 from trainers import checkpoints, config, naming, train_step
-from trainers.decoding import greedy
+from trainers.decoding import beam, greedy
 from trainers.models import keras_adapter
 
 SIZE = 30
@@ -96,10 +96,15 @@ def test_a_restored_run_goes_on_exactly_with_dropout_on(tmp_path):
 
 
 def test_it_is_decoded_over_its_prefix():
-    decoder = greedy.GreedyDecoder(_model())
-    found = decoder(tf.constant([[5, 6, 2], [7, 2, 0]]))
-    assert found.ids.shape[0] == 2
-    assert decoder.num_traces == 1
+    asked = decoding_requests.of([[5, 6, 2], [7, 2, 0]], limit=5)
+    model = _model()
+    for decoder in (
+        greedy.GreedyDecoder(model),
+        beam.BeamDecoder(model, beam_size=3, length_penalty=1.0),
+    ):
+        found = decoder(asked)
+        assert found.ids.shape[:2] == (2, 1)
+        assert decoder.num_traces == 1
 
 
 def test_a_function_is_found_by_its_reference(data_dir):

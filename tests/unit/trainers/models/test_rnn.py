@@ -43,7 +43,7 @@ def test_a_shared_vocabulary_has_one_embedding():
 def test_a_bridge_copies_maps_or_forgets_the_last_states(cell):
     src = tf.constant([[5, 6, 2], [7, 2, 0]])
     zero, copied, mapped = (
-        _model(cell=cell, bridge=bridge).start(src).layers
+        _model(cell=cell, bridge=bridge).start(src).prefix
         for bridge in ("zero", "copy", "dense")
     )
     assert all(not np.any(part) for state in zero for part in state)
