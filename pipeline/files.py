@@ -6,6 +6,7 @@ import hashlib
 import os
 import pathlib
 from collections.abc import Iterator
+from typing import TextIO
 
 from pipeline import exits, locations
 
@@ -24,11 +25,25 @@ def fsync(path: pathlib.Path) -> None:
 
 def write_whole(path: pathlib.Path, text: str) -> None:
     """Writes a text file, whole or not at all, on the disk before it returns."""
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
+    with writing_whole(path) as file:
         file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def writing_whole(path: pathlib.Path) -> Iterator[TextIO]:
+    """Opens a text file that has its name once the block has ended well.
+
+    Until then, and if the block raises, what was under that name stays as it is.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        with partial.open("w", encoding="utf-8", newline="\n") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
     partial.replace(path)
     fsync(path.parent)
 

@@ -1,12 +1,15 @@
 """A trained model from a run's working directory, for decoding and evaluation."""
 
+import dataclasses
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from pipeline import exits, vocabulary
+from pipeline import exits, progress, vocabulary
 from trainers import checkpoints, config, naming, run_directory
+from trainers.decoding import decoder, ensemble
 from trainers.models import build
 
 _MODEL = "model/"
@@ -41,8 +44,8 @@ def restore(model: tf.Module, weights: config.WeightsConfig) -> str:
     Raises:
         exits.Refusal: If there is no such checkpoint, or it is of another model.
     """
-    which = weights.checkpoints
     directory = run_directory.RunDirectory(pathlib.Path(weights.workdir))
+    which = _there(directory, weights.checkpoints)
     prefixes, tensors = _read(directory, which)
     averaged = {} if weights.raw_weights else _under(_AVERAGE, tensors)
     restored = _under(_MODEL, tensors) | averaged
@@ -51,6 +54,61 @@ def restore(model: tf.Module, weights: config.WeightsConfig) -> str:
     told = names[0] if len(names) == 1 else f"mean of {names[0]} to {names[-1]}"
     kind = ", moving average" if averaged else ""
     return f"{told} ({which}{kind})"
+
+
+def load_together(
+    runs: Sequence[config.Seq2SeqConfig],
+    weights: config.WeightsConfig,
+    more: Sequence[str],
+    vocabularies: vocabulary.Vocabularies,
+) -> tuple[decoder.Decodable, str]:
+    """Returns the model of a run, or the ensemble of several.
+
+    Args:
+        runs: Their configs, that of `weights.workdir` first.
+        weights: Its working directory, and which checkpoints of each.
+        more: The other working directories.
+        vocabularies: The first run's.
+
+    Returns:
+        The model, and which checkpoints it is made of, in words.
+
+    Raises:
+        exits.Refusal: As `load`, and if another run has another vocabulary.
+    """
+    models, told = [], []
+    for asked, workdir in zip(runs, [weights.workdir, *more], strict=True):
+        own = vocabulary.load_copy(pathlib.Path(workdir) / run_directory.VOCABULARY)
+        if _hashes(own) != _hashes(vocabularies):
+            raise exits.Refusal(
+                exits.MISMATCH,
+                f"--ensemble={workdir}: was trained with another vocabulary than "
+                f"--workdir={weights.workdir}; only runs of the same data go together",
+            )
+        place = dataclasses.replace(weights, workdir=workdir)
+        model, which = load(asked, place, own)
+        models.append(model)
+        told.append(which)
+    if len(models) == 1:
+        return models[0], told[0]
+    return ensemble.Ensemble(models), " and ".join(told)
+
+
+def _hashes(vocabularies: vocabulary.Vocabularies) -> list[str]:
+    return [entry.sha256 for entry in vocabularies.entries]
+
+
+def _there(directory: run_directory.RunDirectory, which: str) -> str:
+    """Returns `last` for the best of a run that was never validated."""
+    if which != "best" or checkpoints.steps(directory.best):
+        return which
+    if not checkpoints.steps(directory.checkpoints):
+        return which  # refused when it is read
+    progress.logger.info(
+        "%s: has no best checkpoint, as nothing was validated; taking the last",
+        directory.path,
+    )
+    return "last"
 
 
 def _read(

@@ -1,35 +1,11 @@
-"""What is done with a trained run: evaluate, translate; and inspect before it."""
+"""What is done with a trained run: evaluate; and inspect before it."""
 
 import json
-import pathlib
 import shutil
-import subprocess
 
 import pytest
 
 from tests import programs, small_data
-
-
-@pytest.fixture(scope="module")
-def workdir(data_dir, tmp_path_factory) -> pathlib.Path:
-    """A run of a few steps: it says nothing sensible, but it says it reliably."""
-    path = tmp_path_factory.mktemp("run")
-    programs.succeed(
-        "trainers.seq2seq",
-        f"--data_dir={data_dir}",
-        f"--workdir={path}",
-        "--d_model=16",
-        "--d_ff=24",
-        "--num_heads=2",
-        "--num_layers=1",
-        "--tokens_per_batch=512",
-        "--num_steps=60",
-        "--learning_rate=1e-2",
-        "--warmup_steps=10",
-        "--eval_every_steps=30",
-        "--save_every_steps=20",
-    )
-    return path
 
 
 def _result(*flags: str) -> dict:
@@ -93,35 +69,6 @@ def test_data_of_another_vocabulary_is_refused(workdir, tmp_path):
     assert "another vocabulary" in done.stderr
 
 
-def test_as_many_lines_come_out_as_go_in_whatever_they_hold(workdir):
-    """FAULTS 56, 57 and 58."""
-    lines = [
-        b"ba du",
-        b"",
-        b"\xff\xfe",
-        b"\x00\x01",
-        b"ba " * 3000,
-        "😀".encode(),
-        b"x\r",
-    ]
-    out = programs.succeed(
-        "trainers.translate", f"--workdir={workdir}", stdin=b"\n".join(lines)
-    )
-    assert out.count("\n") == len(lines)
-    assert out.split("\n")[1] == ""
-
-
-def test_no_input_gives_no_output(workdir):
-    assert programs.succeed("trainers.translate", f"--workdir={workdir}") == ""
-
-
-def test_scores_stand_before_each_line(workdir):
-    out = programs.succeed(
-        "trainers.translate", f"--workdir={workdir}", "--with_scores", stdin=b"ba du\n"
-    )
-    assert float(out.split("\t")[0]) < 0
-
-
 def test_attention_is_drawn_for_each_line_that_says_something(workdir, tmp_path):
     out = programs.succeed(
         "trainers.translate",
@@ -145,57 +92,6 @@ def test_a_layer_that_is_not_there_is_refused(workdir, tmp_path):
     )
     assert done.returncode == 64
     assert "--attention_layer=1: the model has 1, counted from 0" in done.stderr
-
-
-def test_translation_needs_no_data_directory(workdir, tmp_path):
-    alone = tmp_path / "alone"
-    shutil.copytree(workdir, alone)
-    flags = (alone / "run.flags").read_text().splitlines()
-    kept = [line for line in flags if not line.startswith("--data_dir")]
-    (alone / "run.flags").write_text("\n".join([*kept, "--data_dir=/gone", ""]))
-    out = programs.succeed("trainers.translate", f"--workdir={alone}", stdin=b"ba\n")
-    assert out.count("\n") == 1
-
-
-def test_a_reader_that_goes_away_is_exit_code_74(workdir):
-    """FAULTS 61."""
-    process = subprocess.Popen(
-        programs.command("trainers.translate", f"--workdir={workdir}"),
-        cwd=programs.ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    with process:
-        process.stdout.close()
-        process.stdin.write(b"ba du\n" * 20)
-        process.stdin.close()
-        errors = process.stderr.read().decode()
-    assert process.returncode == 74, errors
-    assert "the reader of our output has gone away" in errors
-
-
-def test_a_model_that_lacks_variables_is_refused(workdir, tmp_path):
-    """FAULTS 60."""
-    broken = tmp_path / "broken"
-    shutil.copytree(workdir, broken)
-    text = (broken / "run.flags").read_text()
-    (broken / "run.flags").write_text(text.replace("--num_layers=1", "--num_layers=2"))
-    done = programs.run("trainers.translate", f"--workdir={broken}", stdin=b"ba\n")
-    assert done.returncode == 78
-    assert "of another model" in done.stderr
-
-
-def test_a_damaged_checkpoint_is_bad_data_for_a_reader(workdir, tmp_path):
-    broken = tmp_path / "broken"
-    shutil.copytree(workdir, broken)
-    (data,) = (broken / "best").glob("*.data-*")
-    content = bytearray(data.read_bytes())
-    content[100] ^= 1
-    data.write_bytes(content)
-    done = programs.run("trainers.translate", f"--workdir={broken}", stdin=b"ba\n")
-    assert done.returncode == 65
-    assert str(broken / "best") in done.stderr
 
 
 def test_inspect_shows_the_buckets_and_ends_with_json(data_dir, tmp_path):

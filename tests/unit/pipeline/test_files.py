@@ -22,6 +22,16 @@ def test_a_file_is_whole_or_as_before(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]
 
 
+def test_a_file_whose_writing_fails_stays_as_it_was(tmp_path):
+    path = tmp_path / "a.txt"
+    files.write_whole(path, "one")
+    with pytest.raises(KeyError), files.writing_whole(path) as file:
+        file.write("two")
+        raise KeyError
+    assert path.read_text() == "one"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
+
+
 def test_a_lock_that_another_process_holds_is_refused_and_dies_with_it(tmp_path):
     """FAULTS 6 and 49."""
     path = tmp_path / "deep" / ".lock"
