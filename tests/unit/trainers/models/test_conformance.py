@@ -183,7 +183,8 @@ def test_a_beam_of_1_is_greedy(name):
 def test_a_beam_scores_its_hypotheses_as_steps_along_them_do(name):
     """A state that is not exchanged with its prefix would score otherwise."""
     model, src_ids = _model(name), _batch(ROWS[:1]).src_ids
-    found = _best(beam.BeamDecoder(model, beam_size=3, length_penalty=0.0), src_ids)
+    # Long hypotheses, so that prefixes are exchanged.
+    found = _best(beam.BeamDecoder(model, beam_size=3, length_penalty=2.0), src_ids)
     ids = found.ids[0].tolist()
     ids = ids[: ids.index(2) + 1] if found.finished[0] else ids
     state, last, total = model.start(src_ids), 1, 0.0
