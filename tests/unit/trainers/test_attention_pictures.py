@@ -7,41 +7,41 @@ from matplotlib import image
 from tests import small_models
 from trainers import attention_maps, attention_pictures, config, translation
 
+TEXTS = ["ba du ki", "", "mo"]
+
 
 @pytest.fixture(scope="module")
-def both(data_dir):
-    return small_models.vocabularies(data_dir)
-
-
-def _write(both, directory, **choice):
+def said(data_dir):
+    """A reader of a model's attention, and what the model says to TEXTS."""
+    both = small_models.vocabularies(data_dir)
     model = small_models.decisive_transformer(both)
-    texts = ["ba du ki", "", "mo"]
-    hypotheses = translation.Translator(model, both).translate(texts)
-    pictures = attention_pictures.Pictures(
-        config.AttentionConfig(attention_dir=str(directory), **choice),
-        attention_maps.Reader(model, both),
-    )
-    pictures.write(7, texts, hypotheses)
-    return hypotheses
+    hypotheses = translation.Translator(model, both).translate(TEXTS)
+    return attention_maps.Reader(model, both), hypotheses
 
 
-def test_each_text_has_a_picture_and_its_weights_by_line(both, tmp_path):
-    hypotheses = _write(both, tmp_path / "new/deep")
+def _write(said, directory, **choice):
+    reader, hypotheses = said
+    asked = config.AttentionConfig(attention_dir=str(directory), **choice)
+    attention_pictures.Pictures(asked, reader).write(7, TEXTS, hypotheses)
+
+
+def test_each_text_has_a_picture_and_its_weights_by_line(said, tmp_path):
+    _write(said, tmp_path / "new/deep")
     names = sorted(path.name for path in (tmp_path / "new/deep").iterdir())
     assert names == ["000007.json", "000007.png", "000009.json", "000009.png"]
     account = json.loads((tmp_path / "new/deep/000009.json").read_text())
     assert account["line"] == 9
     assert account["text"] == "mo"
-    assert account["hypothesis"] == hypotheses[2].text
+    assert account["hypothesis"] == said[1][2].text
     weights = np.array(account["weights"])
     sizes = (len(account["tgt_pieces"]), len(account["src_pieces"]))
     assert weights.shape == (2, 2, *sizes)
     assert weights.sum(-1) == pytest.approx(1, abs=1e-3)
 
 
-def test_another_head_is_another_picture_of_the_same_weights(both, tmp_path):
+def test_another_head_is_another_picture_of_the_same_weights(said, tmp_path):
     for head in (0, 1):
-        _write(both, tmp_path / str(head), attention_layer=1, attention_head=head)
+        _write(said, tmp_path / str(head), attention_layer=1, attention_head=head)
     first, second = (tmp_path / name / "000007.png" for name in "01")
     assert first.read_bytes() != second.read_bytes()
     assert (
@@ -64,7 +64,7 @@ def test_where_more_is_taken_from_it_is_darker(tmp_path):
     assert by_column[min(columns)] == dark
 
 
-@pytest.mark.parametrize("piece", ["$", "$x$ _{", "\n", "\x00", "語", "😀", "<b>"])
+@pytest.mark.parametrize("piece", ["$", "$x_{$", "\n", "\x00", "語", "😀", "<b>"])
 def test_any_subword_can_be_drawn(piece, tmp_path):
     path = tmp_path / "a.png"
     attention_pictures.draw([piece, "▁b"], [piece], np.array([[0.5, 0.5]]), path)

@@ -72,9 +72,11 @@ def test_any_number_of_texts_of_any_length_takes_one_trace(data_dir, both, monke
 def test_what_is_not_utf_8_is_read_as_translate_reads_it(data_dir, both):
     """FAULTS 58."""
     server, translator = _server(data_dir, both, 1)
-    raw = [b"\xff\xfe", b"ba \xc3", b"\xe2\x82x", b"\xed\xa0\x80", b"\xf0\x9f\x98"]
+    raw = [b"\xff\xfe", b"b\xc3a", b"\xe2\x82x", b"\xed\xa0\x80", b"\xf0\x9f\x98"]
     wanted = translator.translate([text.decode(errors="replace") for text in raw])
-    assert _answer(server, raw)[0] == [hypothesis.text for hypothesis in wanted]
+    texts, scores = _answer(server, raw)
+    assert texts == [hypothesis.text for hypothesis in wanted]
+    assert scores == pytest.approx([hypothesis.log_prob for hypothesis in wanted])
 
 
 def test_a_long_text_is_cut(data_dir, both):
