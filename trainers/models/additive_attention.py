@@ -55,7 +55,7 @@ class _Trace(NamedTuple):
     """What the loop did: as in `recurrent.Trace`, and a and c of every position."""
 
     states: cells.State
-    saved: cells.State
+    saved: recurrent.Arrays
     attended: tf.Tensor  # [T, B, S]
     contexts: tf.Tensor  # [T, B, M]
 
@@ -222,8 +222,8 @@ def _forward(
         step,
         (tf.constant(0), initial, recurrent.write(states, 0, initial), kept),
     )
-    *saved, attended, contexts = recurrent.stack(kept)
-    return _Trace(recurrent.stack(states), tuple(saved), attended, contexts)
+    attended, contexts = recurrent.stack(kept[-2:])
+    return _Trace(recurrent.stack(states), kept[:-2], attended, contexts)
 
 
 class _Found(NamedTuple):
@@ -259,7 +259,7 @@ def _backward(
         by_after = recurrent.add(by_state, (upstream[0][position],))
         by_projected, by_recurrent, by_before = cell.backward(
             by_after,
-            recurrent.at(trace.saved, position),
+            recurrent.read(trace.saved, position),
             before,
             recurrent.at(trace.states, position + 1),
         )

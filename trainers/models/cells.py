@@ -65,7 +65,7 @@ class Lstm:
 
     num_gates = 4
     num_parts = 2
-    num_saved = 2
+    num_saved = 4
     reads_sum = True
 
     def forward(
@@ -73,28 +73,25 @@ class Lstm:
     ) -> tuple[State, State]:
         """Returns (h', c') and what the way back needs."""
         total = precision.precise(projected) + precision.precise(recurrent)
-        *sums, candidate = tf.split(total, 4, axis=1)
-        take, keep, show = (tf.sigmoid(gate) for gate in sums)
+        *gates, candidate = tf.split(total, 4, axis=1)
+        take, keep, show = map(tf.sigmoid, gates)
         candidate = tf.tanh(candidate)
         content = keep * before[1] + take * candidate
-        saved = (tf.concat([take, keep, show], axis=1), candidate)
-        return (show * tf.tanh(content), content), saved
+        return (show * tf.tanh(content), content), (take, keep, show, candidate)
 
     def backward(
         self, upstream: State, saved: State, before: State, after: State
     ) -> tuple[tf.Tensor, tf.Tensor, State]:
         """Returns the gradients by P and R, the same, and by (h, c)."""
         of_shown, of_content = upstream
-        gates, candidate = saved
-        take, keep, show = tf.split(gates, 3, axis=1)
+        take, keep, show, candidate = saved
         squashed = tf.tanh(after[1])
         of_content += of_shown * show * (1.0 - tf.square(squashed))
-        by_gates = tf.concat(
-            [of_content * candidate, of_content * before[1], of_shown * squashed], 1
-        )
         by_sum = tf.concat(
             [
-                by_gates * gates * (1.0 - gates),
+                of_content * candidate * take * (1.0 - take),
+                of_content * before[1] * keep * (1.0 - keep),
+                of_shown * squashed * show * (1.0 - show),
                 of_content * take * (1.0 - tf.square(candidate)),
             ],
             axis=1,
@@ -112,7 +109,7 @@ class Gru:
 
     num_gates = 3
     num_parts = 1
-    num_saved = 3
+    num_saved = 4
     reads_sum = False
 
     def forward(
@@ -125,23 +122,21 @@ class Gru:
         reset = tf.sigmoid(of_input[1] + of_state[1])
         candidate = tf.tanh(of_input[2] + reset * of_state[2])
         after = candidate + keep * (before[0] - candidate)
-        saved = (tf.concat([keep, reset], axis=1), candidate, of_state[2])
-        return (after,), saved
+        return (after,), (keep, reset, candidate, of_state[2])
 
     def backward(
         self, upstream: State, saved: State, before: State, after: State
     ) -> tuple[tf.Tensor, tf.Tensor, State]:
         """Returns the gradients by P and R and by (h,)."""
         del after
-        gates, candidate, of_state = saved
-        keep, reset = tf.split(gates, 2, axis=1)
+        keep, reset, candidate, of_state = saved
         by_candidate = upstream[0] * (1.0 - keep) * (1.0 - tf.square(candidate))
-        by_gates = tf.concat(
-            [upstream[0] * (before[0] - candidate), by_candidate * of_state], axis=1
+        by_gates = (
+            upstream[0] * (before[0] - candidate) * keep * (1.0 - keep),
+            by_candidate * of_state * reset * (1.0 - reset),
         )
-        by_gates *= gates * (1.0 - gates)
-        by_projected = tf.concat([by_gates, by_candidate], axis=1)
-        by_recurrent = tf.concat([by_gates, by_candidate * reset], axis=1)
+        by_projected = tf.concat([*by_gates, by_candidate], axis=1)
+        by_recurrent = tf.concat([*by_gates, by_candidate * reset], axis=1)
         return by_projected, by_recurrent, (upstream[0] * keep,)
 
 
