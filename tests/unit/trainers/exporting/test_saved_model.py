@@ -1,11 +1,13 @@
 import random
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests import small_models
 from trainers import config, translation
 from trainers.exporting import saved_model
+from trainers.models import build
 
 STRANGE = [
     "",
@@ -95,3 +97,28 @@ def test_a_long_text_is_cut(data_dir, both):
     assert both.src.encode([begin])[0] == ids[:3]
     texts, _ = _answer(server, ["ba du ki mo ba", begin])
     assert texts[0] == texts[1] != ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [("rnn", {}), ("rnn", {"cell": "gru"}), ("repeat_vector", {})],
+)
+def test_other_models_are_saved_and_loaded_too(data_dir, both, tmp_path, kind, changes):
+    model = build.sized(
+        small_models.config(kind, **changes),
+        src_vocab_size=both.src.size,
+        tgt_vocab_size=both.tgt.size,
+        shared=both.shared,
+        rng=np.random.default_rng(5),
+        dtype="float32",
+    )
+    translator = translation.Translator(model, both)
+    src, tgt = ((data_dir / entry.filename).read_bytes() for entry in both.entries)
+    server = saved_model.Server(
+        model, translator.best, (src, tgt), max_source_tokens=1024, beam_size=1
+    )
+    saved_model.write(server, tmp_path)
+    wanted = translator.translate(STRANGE)
+    texts, scores = _answer(tf.saved_model.load(str(tmp_path)), STRANGE)
+    assert texts == [hypothesis.text for hypothesis in wanted]
+    assert scores == pytest.approx([hypothesis.log_prob for hypothesis in wanted])
