@@ -45,8 +45,14 @@ class AttentionMap:
 class Reader:
     """Reads attention maps off a model; traced once."""
 
-    def __init__(self, model: Any, vocabularies: vocabulary.Vocabularies) -> None:
-        """Wraps a model.
+    def __init__(
+        self,
+        model: Any,
+        vocabularies: vocabulary.Vocabularies,
+        *,
+        max_source_tokens: int = translation.GREEDY.max_source_tokens,
+    ) -> None:
+        """Wraps a model; longer sources are cut, as a translator cuts them.
 
         Raises:
             exits.Refusal: If it has no attention.
@@ -59,6 +65,7 @@ class Reader:
             )
         self._model: Attentive = model
         self._vocabularies = vocabularies
+        self._max_source_tokens = max_source_tokens
         ids = tf.TensorSpec([None, None], tf.int32)
         self._traced = tf.function(
             self._weights, input_signature=[ids, ids], autograph=False
@@ -70,7 +77,7 @@ class Reader:
         """Returns the map of a hypothesis, None where either side says nothing."""
         src, tgt = self._vocabularies.src, self._vocabularies.tgt
         (ids,) = src.encode([text])
-        src_ids = [*ids[: translation.GREEDY.max_source_tokens], vocabulary.EOS_ID]
+        src_ids = [*ids[: self._max_source_tokens], vocabulary.EOS_ID]
         end = [vocabulary.EOS_ID] if hypothesis.finished else []
         tgt_ids = [*hypothesis.tgt_ids, *end]
         if not ids or not tgt_ids:

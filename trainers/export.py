@@ -63,6 +63,11 @@ class ExportConfig:
                 f"--quantization={self.quantization} is of --format=ctranslate2, not "
                 f"of {self.format}"
             )
+        if self.decoding.is_sampling or self.decoding.ensemble:
+            raise ValueError(
+                "--sampling_temperature and --ensemble are not for exports: export one "
+                "model, decoded greedily or with a beam"
+            )
         if self.decoding != config.DecodingConfig() and self.format != "saved_model":
             raise ValueError(
                 "how to decode, such as --beam_size, is part of --format=saved_model "
@@ -77,6 +82,7 @@ def main(asked: ExportConfig) -> None:
     flags = f"--flagfile={run_directory.flagfile(workdir)}"
     run = binding.parse_or_exit(["", flags], config.Seq2SeqConfig, "")
     _check_model(asked, run)
+    config.check_decodable(run.model, asked.decoding)
     vocabularies = vocabulary.load_copy(workdir / run_directory.VOCABULARY)
     with (
         directories.ended_by_signals(),

@@ -40,8 +40,16 @@ def main(asked: ServeConfig) -> None:
     for module in ("bottle", "waitress"):
         extras.load(module, needed_by="trainers.serve")
     workdir = pathlib.Path(asked.weights.workdir)
-    flags = f"--flagfile={run_directory.flagfile(workdir)}"
-    run = binding.parse_or_exit(["", flags], config.Seq2SeqConfig, "")
+    runs = [
+        binding.parse_or_exit(
+            ["", f"--flagfile={run_directory.flagfile(pathlib.Path(name))}"],
+            config.Seq2SeqConfig,
+            "",
+        )
+        for name in (asked.weights.workdir, *asked.decoding.ensemble)
+    ]
+    for run in runs:
+        config.check_decodable(run.model, asked.decoding)
     vocabularies = vocabulary.load_copy(workdir / run_directory.VOCABULARY)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
@@ -49,9 +57,14 @@ def main(asked: ServeConfig) -> None:
     from trainers import restoring, translation
     from trainers.serving import answers, web
 
-    model, which = restoring.load(run, asked.weights, vocabularies)
-    translator = translation.Translator(model, vocabularies, asked.decoding)
-    answer = answers.Answerer(model, vocabularies, translator)
+    model, which = restoring.load_together(
+        runs, asked.weights, asked.decoding.ensemble, vocabularies
+    )
+    most = asked.decoding.max_source_tokens
+    translator = translation.Translator(
+        model, vocabularies, asked.decoding, n_best=asked.decoding.beam_size
+    )
+    answer = answers.Answerer(model, vocabularies, translator, max_source_tokens=most)
     try:
         server = web.server(web.app(answer, asked.max_chars), asked.port)
     except OSError as error:

@@ -124,7 +124,9 @@ def main(asked: TranslateConfig) -> None:
     if asked.attention.attention_dir:
         from trainers import attention_pictures
 
-        reader = attention_maps.Reader(model, vocabularies)
+        reader = attention_maps.Reader(
+            model, vocabularies, max_source_tokens=asked.decoding.max_source_tokens
+        )
         pictures = attention_pictures.Pictures(asked.attention, reader)
     _run(asked, functools.partial(_translations, translator, asked, pictures))
     if translator.num_cut:

@@ -94,14 +94,25 @@ class Translator:
         """Builds the graph of the best hypotheses, for graphs that go further.
 
         Args:
-            src_ids: Sources with EOS, int32 [B, S], B at least 1.
+            src_ids: Sources with EOS, int32 [B, S], B at least 1; at most
+                `max_source_tokens` without it.
 
         Returns:
             Ids [B, t], log-probabilities and flags [B].
         """
-        asked = self._asked
+        num_rows = tf.shape(src_ids)[0]
+        lengths = tf.math.count_nonzero(src_ids, axis=1, dtype=tf.int32)
+        possible = range(self._asked.max_source_tokens + 2)
+        limits = [self._asked.limit(count) for count in possible]
+        minimum = [self._asked.minimum(count) for count in possible]
         return self._decoder.best(
-            decoder.plain(src_ids, asked.max_length_ratio, asked.max_length_offset)
+            decoder.Request(
+                src_ids=src_ids,
+                limits=tf.gather(limits, lengths),
+                minimum=tf.gather(minimum, lengths),
+                forced=tf.zeros([num_rows, 0], tf.int32),
+                uniforms=tf.zeros([num_rows, 0]),
+            )
         )
 
     @property

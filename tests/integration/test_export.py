@@ -158,6 +158,8 @@ def test_what_is_there_is_replaced_only_when_asked_and_only_an_export(
         (("--quantization=int8",), "is of --format=ctranslate2"),
         (("--format=safetensors", "--beam_size=4"), "--format=saved_model alone"),
         (("--format=onnx",), "onnx"),
+        (("--sampling_temperature=1",), "not for exports"),
+        (("--ensemble=x",), "not for exports"),
     ],
 )
 def test_flags_that_do_not_go_together_are_usage(flags, message, tmp_path):

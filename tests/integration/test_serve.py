@@ -3,7 +3,6 @@
 import html.parser
 import http.client
 import json
-import pathlib
 import shutil
 import signal
 import subprocess
@@ -15,31 +14,12 @@ from tests import programs
 
 
 @pytest.fixture(scope="module")
-def workdir(data_dir, tmp_path_factory) -> pathlib.Path:
-    """A run of a few steps."""
-    path = tmp_path_factory.mktemp("run")
-    programs.succeed(
-        "trainers.seq2seq",
-        f"--data_dir={data_dir}",
-        f"--workdir={path}",
-        "--d_model=16",
-        "--d_ff=24",
-        "--num_heads=2",
-        "--num_layers=2",
-        "--tokens_per_batch=512",
-        "--num_steps=60",
-        "--learning_rate=1e-2",
-        "--warmup_steps=10",
-        "--eval_every_steps=30",
-    )
-    return path
-
-
-@pytest.fixture(scope="module")
 def address(workdir):
     """Where a server listens; it must end by SIGTERM, as done."""
     with subprocess.Popen(
-        programs.command("trainers.serve", f"--workdir={workdir}", "--port=0"),
+        programs.command(
+            "trainers.serve", f"--workdir={workdir}", "--port=0", "--beam_size=3"
+        ),
         cwd=programs.ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -52,7 +32,7 @@ def address(workdir):
     assert "Traceback" not in errors
 
 
-def _hypothesis(address, text):
+def _hypotheses(address, text):
     where = urllib.parse.urlsplit(address)
     connection = http.client.HTTPConnection(where.hostname, where.port, timeout=60)
     body = json.dumps({"text": text})
@@ -60,15 +40,19 @@ def _hypothesis(address, text):
     connection.request("POST", "/translate", body, headers)
     answer = json.load(connection.getresponse())
     connection.close()
-    return answer["hypotheses"][0]
+    return answer["hypotheses"]
 
 
 def test_the_endpoint_says_what_translate_says(workdir, address):
     out = programs.succeed(
-        "trainers.translate", f"--workdir={workdir}", stdin="ba du\n😀 ba\n".encode()
+        "trainers.translate",
+        f"--workdir={workdir}",
+        "--beam_size=3",
+        "--n_best=3",
+        stdin="ba du\n😀 ba\n".encode(),
     )
-    found = [_hypothesis(address, text)["text"] for text in ("ba du", "😀 ba")]
-    assert found == out.split("\n")[:2]
+    found = [_hypotheses(address, text) for text in ("ba du", "😀 ba")]
+    assert [one["text"] for many in found for one in many] == out.split("\n")[:6]
 
 
 def test_a_port_that_is_taken_is_refused(workdir, address):
@@ -103,7 +87,7 @@ class _Page(html.parser.HTMLParser):
 
     def handle_data(self, data):
         if self._inside and data.strip():
-            self.texts[self._inside] = data.strip()
+            self.texts.setdefault(self._inside, []).append(data.strip())
 
 
 def _shown(address, text, tmp_path):
@@ -134,15 +118,16 @@ def _shown(address, text, tmp_path):
 
 def test_a_browser_shows_hypothesis_score_and_attention(address, tmp_path):
     page = _shown(address, "ba <b>du", tmp_path)
-    wanted = _hypothesis(address, "ba <b>du")
-    assert page.texts["said"] == (wanted["text"] or "(nothing)")
-    assert page.texts["score"].startswith(f"{wanted['log_prob']:.3f}")
-    attention = wanted["attention"]
+    wanted = _hypotheses(address, "ba <b>du")
+    assert page.texts["said"] == [one["text"] or "(nothing)" for one in wanted]
+    for shown, one in zip(page.texts["score"], wanted, strict=True):
+        assert shown.startswith(f"{one['log_prob']:.3f}")
+    attention = wanted[0]["attention"]
     cells = len(attention["src_pieces"]) * len(attention["tgt_pieces"])
     assert page.num_coloured == cells
 
 
 def test_a_browser_shows_what_is_wrong(address, tmp_path):
     page = _shown(address, "x" * 2001, tmp_path)
-    assert "at most 2,000 are taken" in page.texts["error"]
+    assert "at most 2,000 are taken" in page.texts["error"][0]
     assert page.num_coloured == 0

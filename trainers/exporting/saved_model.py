@@ -57,7 +57,7 @@ class Server(tf.Module):
 
         Args:
             model: Whose variables `decode` reads.
-            decode: Decodes batches; see `decoder.Decoder.best`.
+            decode: Decodes batches; see `translation.Translator.best`.
             tokenizers: The SentencePiece models of both sides, serialized.
             max_source_tokens: Longer sources are cut.
             beam_size: Prefixes that go on together for each text.

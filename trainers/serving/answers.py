@@ -3,10 +3,9 @@
 import threading
 from typing import Any
 
-import tensorflow as tf
-
 from pipeline import vocabulary
 from trainers import attention_maps, translation
+from trainers.decoding import decoder
 
 
 class Answerer:
@@ -14,15 +13,19 @@ class Answerer:
 
     def __init__(
         self,
-        model: tf.Module,
+        model: decoder.Decodable,
         vocabularies: vocabulary.Vocabularies,
         translator: translation.Translator,
+        *,
+        max_source_tokens: int = translation.GREEDY.max_source_tokens,
     ) -> None:
         """Wraps a model and what translates with it."""
         self._translator = translator
         self._reader = None
         if hasattr(model, "attention_weights"):
-            self._reader = attention_maps.Reader(model, vocabularies)
+            self._reader = attention_maps.Reader(
+                model, vocabularies, max_source_tokens=max_source_tokens
+            )
         # Requests come from several threads; one text at a time has all the cores.
         self._lock = threading.Lock()
 
@@ -34,7 +37,7 @@ class Answerer:
         """
         line = text.replace("\n", " ")
         with self._lock:
-            said = self._translator.translate([line])
+            (said,) = self._translator.hypotheses([line])
             return {"hypotheses": [self._described(line, one) for one in said]}
 
     def _described(
