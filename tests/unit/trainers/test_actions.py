@@ -160,6 +160,7 @@ def _evaluate(tmp_path, state, *losses, schedule=None, **changes):
     settings = {"eval_every_steps": 1} | changes
     asked = config.Seq2SeqConfig(
         run=config.RunConfig(data_dir="d", workdir=str(tmp_path), num_steps=1000),
+        start=config.StartConfig(),
         validation=config.ValidationConfig(**settings),
         model=model_config.ModelConfig(),
         batch=pipeline_config.BatchConfig(),

@@ -97,6 +97,7 @@ def test_a_keras_model_has_a_policy_of_its_own():
     with pytest.raises(ValueError, match="--dtype=float16"):
         config.Seq2SeqConfig(
             run=config.RunConfig(data_dir="d", workdir="w", dtype="float16"),
+            start=config.StartConfig(),
             validation=config.ValidationConfig(),
             model=model_config.ModelConfig(model="keras", keras_model="a:b"),
             batch=pipeline_config.BatchConfig(),
