@@ -65,6 +65,7 @@ bench: setup ## Print the tables of figures for DATA_DIR, and for TEXT (TSV) if 
 	$(RUN) tests.benchmarks.reading
 	$(RUN) tests.benchmarks.training
 	$(RUN) tests.benchmarks.recurrent
+	$(RUN) tests.benchmarks.decoding
 	$(RUN) pipeline.inspect --data_dir=$(DATA_DIR) --benchmark_secs=10 --compare --examples=0
 
 lock: ## Pin the newest versions that requirements*.in allow (needs uv).

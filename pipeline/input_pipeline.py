@@ -385,6 +385,13 @@ class Stream:
 @contextlib.contextmanager
 def reading(source: Source) -> Iterator[None]:
     """Turns TensorFlow's complaint about a shard into one with file and record."""
+    with reading_shards([path for paths in source.shards for path in paths]):
+        yield
+
+
+@contextlib.contextmanager
+def reading_shards(shards: Sequence[locations.Location]) -> Iterator[None]:
+    """Does the same for files that are read without a plan."""
     try:
         yield
     except (
@@ -393,7 +400,6 @@ def reading(source: Source) -> Iterator[None]:
         tf.errors.NotFoundError,
         tf.errors.OutOfRangeError,
     ) as error:
-        shards = [path for paths in source.shards for path in paths]
         for shard in shards:
             if not shard.is_file():
                 raise exits.Refusal(

@@ -457,6 +457,11 @@ class DecodingConfig:
         "Of beam search, Wu et al. 2016: 0 compares log-probabilities as they are, "
         "more favours longer hypotheses.",
     )
+    exact_search: bool = knobs.knob(
+        False,
+        "Beam search goes on until no prefix could win even at its longest, not only "
+        "until none does as it stands.",
+    )
     min_length: int = knobs.knob(
         0, "Subwords that a hypothesis has at least, EOS not counted."
     )

@@ -1,20 +1,21 @@
-"""Scores a trained run on a split of its data directory.
+"""Scores a trained run on a split of its data directory, or on files.
 
     python -m trainers.evaluate --workdir=runs/quickstart/work --split=test
+    python -m trainers.evaluate --workdir=W --src_file=a.en --ref_file=a.de,b.de
+    python -m trainers.evaluate --workdir=W --against=OTHER
 
-The last line of stdout is one JSON object, also in <workdir>/evaluate_<split>.json.
+The last line of stdout is one JSON object, also in <workdir>/evaluate_<split>.json,
+for files evaluate_files.json.
 """
 
 import dataclasses
 import functools
 import json
-import math
 import pathlib
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flags import binding
-from pipeline import config as pipeline_config
 from pipeline import (
     exits,
     files,
@@ -27,8 +28,10 @@ from pipeline import (
 )
 from trainers import config, run_directory, seq2vec_config
 
-_BATCH_TOKENS = 4096
-_NUM_BUCKETS = 16
+if TYPE_CHECKING:
+    from trainers import evaluation
+
+_FILES = "files"  # in the place of a split's name
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,16 +42,50 @@ class EvaluateConfig:
     decoding: config.DecodingConfig
     data_dir: str | None = knobs.knob(None, "Another data directory than the run's.")
     split: str = knobs.knob("valid", "Which examples.", choices=("valid", "test"))
-    tokenize: str = knobs.knob("13a", "sacreBLEU's tokenizer.")
+    src_file: str | None = knobs.knob(
+        None, "Sources, one a line, in the place of a split."
+    )
+    ref_file: tuple[str, ...] = knobs.knob(
+        (), "Their references; several files, comma-separated, for several of each."
+    )
+    lowercase: bool = knobs.knob(
+        False, "Scores ignore case; they do anyway if the data was made with it."
+    )
+    tokenize: str = knobs.knob(
+        "13a",
+        "sacreBLEU's tokenizer for BLEU; some need an extra of sacreBLEU's, or the "
+        "network.",
+        choices=(
+            *("13a", "none", "intl", "char", "zh", "ja-mecab", "ko-mecab"),
+            *("spm", "flores101", "flores200", "spBLEU-1K"),
+        ),
+    )
+    against: str | None = knobs.knob(
+        None, "Another run: is the difference between the two by chance?"
+    )
+    bootstrap: int = knobs.knob(
+        1000, "Draws of sentences for confidence intervals and --against; 0 for none."
+    )
     samples: int = knobs.knob(10, "Examples shown with hypothesis and reference.")
     baseline: bool = knobs.knob(
         False, "Shows what a token-by-token dictionary scores beside it."
     )
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a count that cannot be."""
-        if self.samples < 0:
-            raise ValueError(f"--samples must be at least 0, got {self.samples}")
+        """Raises ValueError for what cannot be, or does not go together."""
+        for name in ("samples", "bootstrap"):
+            if getattr(self, name) < 0:
+                raise ValueError(
+                    f"--{name} must be at least 0, got {getattr(self, name)}"
+                )
+        if bool(self.src_file) != bool(self.ref_file):
+            raise ValueError("--src_file and --ref_file come together")
+        if self.src_file and self.baseline:
+            raise ValueError("--baseline learns from a data directory, not --src_file")
+        if self.against and self.bootstrap < 100:
+            raise ValueError(
+                f"--against needs --bootstrap of at least 100, got {self.bootstrap}"
+            )
 
 
 def main(asked: EvaluateConfig) -> None:
@@ -57,18 +94,36 @@ def main(asked: EvaluateConfig) -> None:
     if run_directory.is_of_vectors(workdir):
         _evaluate_vectors(asked, workdir)
         return
-    flags = f"--flagfile={run_directory.flagfile(workdir)}"
-    run = binding.parse_or_exit(["", flags], config.Seq2SeqConfig, "")
-    config.check_decodable(run.model, asked.decoding)
-    data_dir = locations.locate(asked.data_dir or run.run.data_dir)
-    facts = manifest.read(data_dir)
-    manifest.check_files(facts, data_dir, asked.split)
+    runs = [_config(path) for path in (str(workdir), *asked.decoding.ensemble)]
+    for run in runs:
+        config.check_decodable(run.model, asked.decoding)
     vocabularies = vocabulary.load_copy(workdir / run_directory.VOCABULARY)
-    _check_same_vocabulary(vocabularies, facts, data_dir)
+    data_dir = locations.locate(asked.data_dir or runs[0].run.data_dir)
+    facts = None
+    if not asked.src_file:
+        facts = manifest.read(data_dir)
+        manifest.check_files(facts, data_dir, asked.split)
+        _check_same_vocabulary(vocabularies, facts, data_dir)
+    for path in (asked.src_file, *asked.ref_file):
+        if path and not pathlib.Path(path).is_file():
+            raise exits.Refusal(exits.MISSING_INPUT, f"{path}: no such file")
     runtime.start()
-    result = _scores(asked, run, data_dir, facts, vocabularies)
+    from trainers import evaluation, scores
+
+    scores.bleu_metric(asked.tokenize, lowercase=False)  # refused before the work
+    if facts is not None:
+        examples = evaluation.of_split(data_dir, facts, asked.split)
+    else:
+        examples = _of_files(asked, vocabularies)
+    if asked.lowercase:
+        examples = examples._replace(lowercase=True)
+    result, hypotheses = _result(asked, runs, vocabularies, examples)
+    print(_samples(examples, hypotheses, asked.samples))
+    if asked.baseline and facts is not None:
+        result |= _baseline(facts, data_dir, vocabularies, examples)
+    print(_table(result))
     text = json.dumps(result)
-    files.write_whole(workdir / f"evaluate_{asked.split}.json", text + "\n")
+    files.write_whole(workdir / f"evaluate_{examples.name}.json", text + "\n")
     print(text)
 
 
@@ -89,6 +144,11 @@ def _evaluate_vectors(asked: EvaluateConfig, workdir: pathlib.Path) -> None:
     print(text)
 
 
+def _config(workdir: str) -> config.Seq2SeqConfig:
+    flags = f"--flagfile={run_directory.flagfile(pathlib.Path(workdir))}"
+    return binding.parse_or_exit(["", flags], config.Seq2SeqConfig, "")
+
+
 def _check_same_vocabulary(
     vocabularies: vocabulary.Vocabularies,
     facts: manifest.Manifest,
@@ -103,76 +163,131 @@ def _check_same_vocabulary(
         )
 
 
-def _scores(
-    asked: EvaluateConfig,
-    run: config.Seq2SeqConfig,
-    data_dir: locations.Location,
-    facts: manifest.Manifest,
-    vocabularies: vocabulary.Vocabularies,
-) -> dict[str, Any]:
-    from pipeline import input_pipeline, records
-    from trainers import baselines, restoring, scores, train_step, translation
+def _of_files(
+    asked: EvaluateConfig, vocabularies: vocabulary.Vocabularies
+) -> "evaluation.Examples":
+    from trainers import evaluation
 
-    model, which = restoring.load(run, asked.weights, vocabularies)
-    longest = int(facts.split(asked.split).joint_histogram()[:, :2].max()) + 1
-    batch = pipeline_config.BatchConfig(
-        tokens_per_batch=max(_BATCH_TOKENS, longest), num_buckets=_NUM_BUCKETS
+    paths = [str(asked.src_file), *asked.ref_file]
+    sources, *streams = [_read_lines(pathlib.Path(path)) for path in paths]
+    for path, stream in zip(asked.ref_file, streams, strict=True):
+        if len(stream) != len(sources):
+            raise exits.Refusal(
+                exits.BAD_DATA,
+                f"{path}: has {len(stream)} lines, {asked.src_file} has {len(sources)}",
+            )
+    if not sources:
+        raise exits.Refusal(exits.BAD_DATA, f"{asked.src_file}: has no lines")
+    return evaluation.of_texts(
+        _FILES,
+        sources,
+        [list(many) for many in zip(*streams, strict=True)],
+        vocabularies,
+        lowercase=asked.lowercase,
+        max_tokens=asked.decoding.max_source_tokens,
     )
-    source = input_pipeline.open_split(data_dir, asked.split, batch, seed=0)
-    step = train_step.EvaluationStep(model)
-    losses = step(input_pipeline.epoch(source))
-    with input_pipeline.reading(source):
-        texts = records.read_texts([files[0] for files in source.shards])
-    sources = [text for text, _ in texts]
-    references = [many for _, many in texts]
+
+
+def _read_lines(path: pathlib.Path) -> list[str]:
+    lines = path.read_bytes().removesuffix(b"\n").split(b"\n")
+    if lines == [b""]:
+        return []
+    return [line.removesuffix(b"\r").decode(errors="replace") for line in lines]
+
+
+def _result(
+    asked: EvaluateConfig,
+    runs: list[config.Seq2SeqConfig],
+    vocabularies: vocabulary.Vocabularies,
+    examples: "evaluation.Examples",
+) -> tuple[dict[str, Any], list[str]]:
+    """Returns everything that is measured, and the hypotheses."""
+    from trainers import comparison, evaluation, restoring, translation
+
+    model, which = restoring.load_together(
+        runs, asked.weights, asked.decoding.ensemble, vocabularies
+    )
     translator = translation.Translator(model, vocabularies, asked.decoding)
-    with progress.Progress("translating", unit="lines", total=len(sources)) as bar:
-        hypotheses = [
-            hypothesis.text
-            for hypothesis in translator.translate(sources, on_batch=bar.update)
-        ]
-    lowercase = bool(facts.settings["lowercase"])
-    found = scores.of(
-        hypotheses, references, lowercase=lowercase, tokenize=asked.tokenize
-    )
+    said = evaluation.translated(translator, examples.sources)
+    hypotheses = [hypothesis.text for hypothesis in said]
+    draws = comparison.num_draws(asked.bootstrap, len(hypotheses))
     result = {
-        "split": asked.split,
-        "examples": len(sources),
+        "split": examples.name,
+        "examples": len(hypotheses),
         "checkpoints": which,
         **dataclasses.asdict(asked.decoding),
-        **losses,
-        "perplexity": math.exp(losses["loss"]),
-        **dataclasses.asdict(found),
-        "evaluation_step_traces": step.num_traces,
+        **evaluation.losses(model, examples),
+        **evaluation.of_hypotheses(
+            hypotheses, examples, tokenize=asked.tokenize, draws=draws
+        ),
+        "by_length": evaluation.of_lengths(
+            hypotheses, examples, vocabularies.src, tokenize=asked.tokenize
+        ),
+        "bootstrap": draws,
+        "cut_sources": translator.num_cut,
+        "cut_hypotheses": sum(not hypothesis.finished for hypothesis in said),
         "decoding_step_traces": translator.num_traces,
     }
-    print(_samples(sources, hypotheses, references, asked.samples))
-    if asked.baseline:
-        shards = facts.shard_paths(data_dir, "train")
+    if asked.against:
+        weights = dataclasses.replace(asked.weights, workdir=asked.against)
+        own = vocabulary.load_copy(
+            pathlib.Path(asked.against) / run_directory.VOCABULARY
+        )
+        other, told = restoring.load(_config(asked.against), weights, own)
+        alone = dataclasses.replace(asked.decoding, ensemble=())
+        against = translation.Translator(other, own, alone)
+        others = evaluation.translated(against, examples.sources)
+        result["against"] = {
+            "workdir": asked.against,
+            "checkpoints": told,
+            **comparison.against(
+                hypotheses,
+                [hypothesis.text for hypothesis in others],
+                examples.references,
+                lowercase=examples.lowercase,
+                tokenize=asked.tokenize,
+                draws=draws,
+            ),
+        }
+    return result, hypotheses
+
+
+def _baseline(
+    facts: manifest.Manifest,
+    data_dir: locations.Location,
+    vocabularies: vocabulary.Vocabularies,
+    examples: "evaluation.Examples",
+) -> dict[str, float]:
+    from pipeline import input_pipeline
+    from trainers import baselines, scores
+
+    shards = facts.shard_paths(data_dir, "train")
+    with input_pipeline.reading_shards(shards):
         dictionary = baselines.Dictionary.learn(shards, vocabularies)
-        guesses = [dictionary.translate(text) for text in sources]
-        beside = scores.of(guesses, references, lowercase=lowercase)
-        result["baseline_exact_match"] = beside.exact_match
-        result["baseline_token_error_rate"] = beside.token_error_rate
-    print(_table(result))
-    return result
+    found = scores.edits(
+        [dictionary.translate(text) for text in examples.sources],
+        examples.references,
+        lowercase=examples.lowercase,
+    )
+    return {
+        "baseline_exact_match": found.exact_match,
+        "baseline_token_error_rate": found.token_error_rate,
+    }
 
 
-def _samples(
-    sources: list[str], hypotheses: list[str], references: list[list[str]], count: int
-) -> str:
-    """Returns some examples, spread over the split."""
-    stride = max(len(sources) // max(count, 1), 1)
+def _samples(examples: "evaluation.Examples", hypotheses: list[str], count: int) -> str:
+    """Returns some examples, spread over all."""
+    stride = max(len(hypotheses) // max(count, 1), 1)
     lines = []
-    for index in range(0, stride * count, stride)[: len(sources)]:
+    for index in range(0, stride * count, stride)[: len(hypotheses)]:
+        references = examples.references[index]
         right = any(
-            hypotheses[index].split() == reference.split()
-            for reference in references[index]
+            hypotheses[index].split() == reference.split() for reference in references
         )
         lines += [
-            f"  source      {sources[index]}",
+            f"  source      {examples.sources[index]}",
             f"  hypothesis  {hypotheses[index]}{'  (right)' if right else ''}",
-            f"  reference   {'  |  '.join(references[index])}",
+            f"  reference   {'  |  '.join(references)}",
             "",
         ]
     return "\n".join(lines)
@@ -183,13 +298,52 @@ def _table(result: dict[str, Any]) -> str:
     lines = [
         f"{result['split']}, {result['examples']:,} examples, {result['checkpoints']}"
     ]
-    plain = ("loss", "perplexity", "token_accuracy", "bleu", "chrf")
-    lines += [f"  {name:18} {result[name]:8.4f}" for name in plain]
-    for name in ("exact_match", "token_error_rate"):
-        beside = result.get(f"baseline_{name}")
-        tail = f"   (token by token: {beside:.4f})" if beside is not None else ""
+    names = (
+        *("loss", "perplexity", "token_accuracy", "bleu", "chrf", "ter"),
+        *("rouge1", "rouge2", "rougeL", "exact_match", "token_error_rate"),
+    )
+    for name in names:
+        if result[name] is None:  # losses of an ensemble
+            continue
+        tail = ""
+        if f"{name}_ci" in result:
+            tail += f" ± {result[f'{name}_ci']:.4f}"
+        if f"baseline_{name}" in result:
+            tail += f"   (token by token: {result[f'baseline_{name}']:.4f})"
         lines.append(f"  {name:18} {result[name]:8.4f}{tail}")
+    lines += [
+        f"  {name:18} {result[f'{name}_signature']}"
+        for name in ("bleu", "chrf", "ter", "rouge")
+    ]
+    if result["cut_hypotheses"] or result["cut_sources"]:
+        lines.append(
+            f"  {result['cut_hypotheses']} hypotheses were cut at the length limit, "
+            f"{result['cut_sources']} sources were too long"
+        )
+    lines += ["", "  source tokens  examples    bleu    chrf   exact   token errors"]
+    lines += [
+        f"  {row['src_tokens_from']:5} to {row['src_tokens_to']:4}{row['examples']:10,}"
+        f"{row['bleu']:8.2f}{row['chrf']:8.2f}{row['exact_match']:8.4f}"
+        f"{row['token_error_rate']:15.4f}"
+        for row in result["by_length"]
+    ]
+    if "against" in result:
+        lines += ["", *_compared(result["against"])]
     return "\n".join(lines)
+
+
+def _compared(against: dict[str, Any]) -> list[str]:
+    """Returns the lines of the comparison with another run."""
+    return [
+        f"  against {against['workdir']}, {against['checkpoints']}",
+        f"  {'':18}   theirs   difference   p, paired bootstrap",
+        *(
+            f"  {name:18} {entry['other']:8.4f}{entry['difference']:+13.4f}"
+            f"{entry['p_value']:12.4f}"
+            for name, entry in against.items()
+            if isinstance(entry, dict)
+        ),
+    ]
 
 
 if __name__ == "__main__":

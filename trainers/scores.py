@@ -7,10 +7,13 @@ separate, and of several references the best one counts.
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import sacrebleu
 from rapidfuzz.distance import Levenshtein
+
+from pipeline import exits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +38,28 @@ class Scores:
     token_error_rate: float
 
 
+class Edits(NamedTuple):
+    """From each hypothesis to its nearest reference.
+
+    Attributes:
+        distances: Insertions, deletions and substitutions of tokens, int64 [N].
+        lengths: Tokens of those references, int64 [N].
+    """
+
+    distances: np.ndarray
+    lengths: np.ndarray
+
+    @property
+    def exact_match(self) -> float:
+        """Share of hypotheses equal to a reference, 0 to 1."""
+        return float((self.distances == 0).mean())
+
+    @property
+    def token_error_rate(self) -> float:
+        """Edits over the tokens of the references."""
+        return float(self.distances.sum() / max(self.lengths.sum(), 1))
+
+
 def of(
     hypotheses: Sequence[str],
     references: Sequence[Sequence[str]],
@@ -50,38 +75,60 @@ def of(
         lowercase: Whether case is ignored, in every score.
         tokenize: sacreBLEU's tokenizer for BLEU.
     """
-    streams = _streams(references)
-    bleu = sacrebleu.BLEU(lowercase=lowercase, tokenize=tokenize)
+    streams = reference_streams(references)
+    bleu = bleu_metric(tokenize, lowercase=lowercase)
     chrf = sacrebleu.CHRF(lowercase=lowercase)
     bleu_score = bleu.corpus_score(list(hypotheses), streams)
     chrf_score = chrf.corpus_score(list(hypotheses), streams)
-    exact = edits = length = 0
-    for hypothesis, many in zip(hypotheses, references, strict=True):
-        said = _tokens(hypothesis, lowercase=lowercase)
-        options = [_tokens(reference, lowercase=lowercase) for reference in many]
-        distances = [Levenshtein.distance(said, option) for option in options]
-        nearest = min(range(len(many)), key=distances.__getitem__)
-        exact += distances[nearest] == 0
-        edits += distances[nearest]
-        length += len(options[nearest])
+    found = edits(hypotheses, references, lowercase=lowercase)
     return Scores(
         bleu=bleu_score.score,
         bleu_signature=str(bleu.get_signature()),
         chrf=chrf_score.score,
         chrf_signature=str(chrf.get_signature()),
-        exact_match=exact / len(hypotheses),
-        token_error_rate=edits / max(length, 1),
+        exact_match=found.exact_match,
+        token_error_rate=found.token_error_rate,
     )
 
 
-def _tokens(text: str, *, lowercase: bool) -> list[str]:
-    return (text.lower() if lowercase else text).split()
+def bleu_metric(tokenize: str, *, lowercase: bool) -> sacrebleu.BLEU:
+    """Returns sacreBLEU's BLEU.
+
+    Raises:
+        exits.Refusal: If the tokenizer wants what is not installed or cannot be had.
+    """
+    try:
+        # Hypotheses of tokenized corpora end in " ." with every right.
+        return sacrebleu.BLEU(lowercase=lowercase, tokenize=tokenize, force=True)
+    except (RuntimeError, OSError) as error:
+        raise exits.Refusal(
+            exits.USAGE, f"--tokenize={tokenize}: {error}; 13a and char always work"
+        ) from None
 
 
-def _streams(references: Sequence[Sequence[str]]) -> Any:
+def edits(
+    hypotheses: Sequence[str], references: Sequence[Sequence[str]], *, lowercase: bool
+) -> Edits:
+    """Returns the edits from each hypothesis to its nearest reference, in tokens."""
+    distances = np.zeros(len(hypotheses), np.int64)
+    lengths = np.zeros(len(hypotheses), np.int64)
+    for row, (hypothesis, many) in enumerate(zip(hypotheses, references, strict=True)):
+        said = _tokens(hypothesis, lowercase=lowercase)
+        options = [_tokens(reference, lowercase=lowercase) for reference in many]
+        each = [Levenshtein.distance(said, option) for option in options]
+        nearest = min(range(len(many)), key=each.__getitem__)
+        distances[row], lengths[row] = each[nearest], len(options[nearest])
+    return Edits(distances, lengths)
+
+
+def reference_streams(references: Sequence[Sequence[str]]) -> Any:
     """Returns references as sacreBLEU wants them: the first of all, the second..."""
     most = max(map(len, references))
     return [
         [many[index] if index < len(many) else None for many in references]
         for index in range(most)
     ]
+
+
+def _tokens(text: str, *, lowercase: bool) -> list[str]:
+    return (text.lower() if lowercase else text).split()

@@ -81,6 +81,7 @@ class Translator:
                 beam_size=asked.beam_size,
                 length_penalty=asked.length_penalty,
                 n_best=n_best,
+                is_exact=asked.exact_search,
                 allowed=allowed,
             )
         else:
@@ -208,7 +209,7 @@ class Translator:
                 max(limit, len(start) + 1)
                 for limit, start in zip(limits, starts, strict=True)
             ]
-        uniforms = np.zeros([len(sources), 0], np.float32)
+        uniforms = None
         if self._asked.is_sampling:
             uniforms = np.stack(
                 [
@@ -221,12 +222,12 @@ class Translator:
                     for number, line in enumerate(lines)
                 ]
             )
-        return decoder.Request(
-            src_ids=padded([[*row, vocabulary.EOS_ID] for row in sources]),
-            limits=tf.constant(limits, tf.int32),
-            minimum=tf.constant(list(map(self._asked.minimum, lengths)), tf.int32),
-            forced=padded(starts or [()] * len(sources)),
-            uniforms=tf.constant(uniforms),
+        return request(
+            sources,
+            limits,
+            minimum=list(map(self._asked.minimum, lengths)),
+            forced=starts,
+            uniforms=uniforms,
         )
 
 
@@ -285,9 +286,11 @@ class Scorer:
             if src_ids[number] or tgt_ids[number]
         }
         for batch in by_length(lengths, 1):
-            asked = forcing(
+            forced = [[*tgt_ids[number], vocabulary.EOS_ID] for number in batch]
+            asked = request(
                 [src_ids[number] for number in batch],
-                [tgt_ids[number] for number in batch],
+                list(map(len, forced)),
+                forced=forced,
             )
             log_probs = self._decoder(asked).log_probs[:, 0].tolist()
             for number, log_prob in zip(batch, log_probs, strict=True):
@@ -295,17 +298,32 @@ class Scorer:
         return found
 
 
-def forcing(
-    sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
+def request(
+    sources: Sequence[Sequence[int]],
+    limits: Sequence[int],
+    *,
+    minimum: Sequence[int] = (),
+    forced: Sequence[Sequence[int]] = (),
+    uniforms: np.ndarray | None = None,
 ) -> decoder.Request:
-    """Returns what to ask so that given targets are said, all ids without EOS."""
-    lengths = tf.constant([len(row) + 1 for row in targets], tf.int32)
+    """Returns what a decoder is asked, from lists.
+
+    Args:
+        sources: Ids without EOS, at least one row.
+        limits: Tokens after which each row is cut, EOS included.
+        minimum: Tokens of each row before EOS, at least; none for 0.
+        forced: How each row begins; none for nothing.
+        uniforms: Random numbers, float32 [B, U], where something is drawn.
+    """
+    count = len(sources)
+    if uniforms is None:
+        uniforms = np.zeros([count, 0], np.float32)
     return decoder.Request(
         src_ids=padded([[*row, vocabulary.EOS_ID] for row in sources]),
-        limits=lengths,
-        minimum=tf.zeros_like(lengths),
-        forced=padded([[*row, vocabulary.EOS_ID] for row in targets]),
-        uniforms=tf.zeros([len(sources), 0]),
+        limits=tf.constant(limits, tf.int32),
+        minimum=tf.constant(minimum or [0] * count, tf.int32),
+        forced=padded(forced or [()] * count),
+        uniforms=tf.constant(uniforms),
     )
 
 

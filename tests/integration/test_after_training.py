@@ -29,7 +29,15 @@ def test_evaluate_ends_with_one_json_object_that_is_also_a_file(workdir, split):
         "chrf_signature",
         "exact_match",
         "token_error_rate",
+        "ter",
+        "ter_signature",
+        "rouge1",
+        "rouge2",
+        "rougeL",
+        "bleu_ci",
+        "cut_hypotheses",
     } <= result.keys()
+    assert sum(row["examples"] for row in result["by_length"]) == 20
 
 
 def test_the_validation_loss_of_training_is_that_of_evaluate(workdir):
@@ -50,6 +58,62 @@ def test_the_baseline_stands_beside_the_score(workdir):
     page = programs.succeed("trainers.evaluate", f"--workdir={workdir}", "--baseline")
     assert "(token by token: " in page
     assert 0 <= json.loads(page.splitlines()[-1])["baseline_exact_match"] <= 1
+
+
+def test_files_are_scored_as_the_split_they_are_of(workdir, data_dir, tmp_path):
+    lines = (data_dir.parent / "test.tsv").read_text().splitlines()
+    sources, references = zip(*(line.split("\t") for line in lines), strict=True)
+    (tmp_path / "src").write_text("".join(f"{line}\n" for line in sources))
+    (tmp_path / "ref").write_text("".join(f"{line}\n" for line in references))
+    (tmp_path / "other").write_text("x\n" * len(lines))
+    flags = [f"--workdir={workdir}", f"--src_file={tmp_path / 'src'}"]
+    split = _result(f"--workdir={workdir}", "--split=test")
+    result = _result(*flags, f"--ref_file={tmp_path / 'ref'},{tmp_path / 'other'}")
+    assert result["loss"] == pytest.approx(split["loss"], rel=1e-5)
+    assert result["token_accuracy"] == pytest.approx(split["token_accuracy"])
+    assert result["rouge1"] >= split["rouge1"]
+    assert result["bleu_signature"].startswith("nrefs:2")
+    assert json.loads((workdir / "evaluate_files.json").read_text()) == result
+
+
+def test_a_run_against_itself_does_not_differ(workdir):
+    page = programs.succeed(
+        "trainers.evaluate", f"--workdir={workdir}", f"--against={workdir}"
+    )
+    result = json.loads(page.splitlines()[-1])["against"]
+    for name in ("bleu", "chrf", "ter", "exact_match", "token_error_rate"):
+        assert result[name]["difference"] == 0
+        assert result[name]["p_value"] == 1
+    assert "paired bootstrap" in page
+
+
+def test_a_run_without_a_best_checkpoint_is_scored_by_its_last(workdir, tmp_path):
+    unvalidated = tmp_path / "unvalidated"
+    shutil.copytree(workdir, unvalidated)
+    shutil.rmtree(unvalidated / "best")
+    done = programs.run("trainers.evaluate", f"--workdir={unvalidated}")
+    assert done.returncode == 0, done.stderr
+    assert "has no best checkpoint, as nothing was validated" in done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["checkpoints"] == "ckpt-60 (last)"
+
+
+def test_damaged_training_data_is_named_under_baseline(workdir, data_dir, tmp_path):
+    """FAULTS 23."""
+    broken = tmp_path / "data"
+    shutil.copytree(data_dir, broken)
+    shard = broken / "train-00001-of-00003.tfrecord"
+    content = bytearray(shard.read_bytes())
+    content[-30] ^= 1
+    shard.write_bytes(content)
+    done = programs.run(
+        "trainers.evaluate",
+        f"--workdir={workdir}",
+        "--baseline",
+        f"--data_dir={broken}",
+    )
+    assert done.returncode == 65, done.stderr
+    assert f"{shard}: record 99: its data does not match" in done.stderr
 
 
 def test_more_checkpoints_than_there_are_is_missing_input(workdir):

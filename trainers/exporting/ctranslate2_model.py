@@ -13,15 +13,19 @@ import ctranslate2
 import numpy as np
 import tensorflow as tf
 from ctranslate2 import specs
-from ctranslate2.specs import model_spec
+from ctranslate2.specs import common_spec, model_spec
 
-from pipeline import vocabulary
+from pipeline import exits, vocabulary
 from trainers.models import config as model_config
 from trainers.models import layers
 
 # Twice the longest source that CTranslate2 reads unless it is told otherwise, and 50:
 # the longest hypothesis of our own decoders.
 _NUM_POSITIONS = 2100
+_ACTIVATIONS = {
+    "relu": common_spec.Activation.RELU,
+    "gelu": common_spec.Activation.GELU,
+}
 
 Weights = Mapping[str, np.ndarray]
 
@@ -85,9 +89,18 @@ def _spec(
     weights: Weights, config: model_config.ModelConfig, src_size: int, tgt_size: int
 ) -> specs.TransformerSpec:
     """Returns the model without its vocabularies."""
-    pre = config.transformer.norm == "pre"
+    asked = config.transformer
+    _check_known(asked)
+    pre = asked.norm == "pre"
+    depths = (
+        asked.encoder_layers or config.num_layers,
+        asked.decoder_layers or config.num_layers,
+    )
     spec = specs.TransformerSpec.from_config(
-        config.num_layers, config.transformer.num_heads, pre_norm=pre
+        depths,
+        asked.num_heads,
+        pre_norm=pre,
+        activation=_ACTIVATIONS[asked.activation],
     )
     # Rows past the vocabulary only make our products faster.
     src_vectors = weights["src_embedding/vectors"][:src_size]
@@ -96,14 +109,28 @@ def _spec(
     positions = layers.sinusoids(_NUM_POSITIONS, config.d_model).numpy()
     spec.encoder.embeddings[0].weight = src_vectors
     spec.decoder.embeddings.weight = tgt_vectors
-    spec.decoder.projection.weight = tgt_vectors
-    for name, side in (("encoder", spec.encoder), ("decoder", spec.decoder)):
-        side.position_encodings.encodings = positions
+    output = weights.get("output_embedding/vectors", tgt_vectors)
+    spec.decoder.projection.weight = output[:tgt_size]
+    for name, own, side in (
+        ("encoder", "src_positions/vectors", spec.encoder),
+        ("decoder", "tgt_positions/vectors", spec.decoder),
+    ):
+        side.position_encodings.encodings = weights.get(own, positions)
         if pre:
             _set_norm(side.layer_norm, weights, f"{name}_norm")
         for index, layer in enumerate(side.layer):
             _set_layer(layer, weights, f"{name}/{index}")
     return spec
+
+
+def _check_known(asked: model_config.TransformerConfig) -> None:
+    """Refuses a Transformer whose weights this export would not know to place."""
+    if asked.positions == "rotary" or asked.activation not in _ACTIVATIONS:
+        raise exits.Refusal(
+            exits.MISMATCH,
+            f"--positions={asked.positions} --activation={asked.activation}: not known "
+            "to the export for CTranslate2; use --format=saved_model",
+        )
 
 
 def _set_layer(layer: Any, weights: Weights, path: str) -> None:

@@ -1,5 +1,6 @@
 import pytest
 
+from pipeline import exits
 from trainers import scores
 
 
@@ -38,3 +39,9 @@ def test_an_empty_hypothesis_is_all_deletions():
     found = scores.of(["", "a b"], [["x y z"], ["a b"]], lowercase=False)
     assert found.exact_match == 0.5
     assert found.token_error_rate == pytest.approx(3 / 5)
+
+
+def test_a_tokenizer_that_cannot_be_had_is_refused_in_a_line():
+    with pytest.raises(exits.Refusal, match="--tokenize=ja-mecab") as error:
+        scores.bleu_metric("ja-mecab", lowercase=False)
+    assert error.value.code == exits.USAGE

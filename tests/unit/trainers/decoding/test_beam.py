@@ -67,7 +67,7 @@ def _asked(sources, **asked):
 
 
 def _decode(model, sources, *, limit=60, minimum=0, forced=None, **settings):
-    decode = beam.BeamDecoder(model, **settings)
+    decode = beam.BeamDecoder(model, is_exact=True, **settings)
     return decode(_asked(sources, limit=limit, minimum=minimum, forced=forced))
 
 
@@ -159,6 +159,31 @@ def test_of_what_begins_as_it_must_the_best_is_found(seed):
         begin = tuple(token for token in start if token)
         wanted = _sorted(model, source, 0.6, lambda ids, b=begin: ids[: len(b)] == b)
         assert _said(ids[0]) == wanted[0]
+
+
+class Late(Scripted):
+    """A fair ending at once, or a slow beginning and then all but certainty."""
+
+    def __init__(self):
+        super().__init__(0)
+        self.table[...] = -30.0
+        self.table[:, 0, :, EOS] = 0.5
+        self.table[:, 0, :, 5] = 0.0
+        self.table[:, 1:, :, 5] = 0.0
+        self.table[:, LONGEST - 1, :, 5] = -30.0
+        self.table[:, LONGEST - 1, :, EOS] = 0.0
+
+
+@pytest.mark.parametrize(
+    ("penalty", "is_exact", "length"),
+    [(2.0, False, 1), (2.0, True, 4), (0.0, False, 1), (0.0, True, 1)],
+)
+def test_an_early_end_overlooks_what_only_gets_better_later(penalty, is_exact, length):
+    decode = beam.BeamDecoder(
+        Late(), beam_size=2, length_penalty=penalty, is_exact=is_exact
+    )
+    found = decode(_asked([4]))
+    assert len(_said(found.ids[0, 0])) == length
 
 
 @pytest.mark.parametrize("seed", range(3))

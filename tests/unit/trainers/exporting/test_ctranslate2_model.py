@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline import batching, vocabulary
+from pipeline import batching, exits, vocabulary
 from tests import small_models
 from trainers import naming, noise
 from trainers.decoding import decoder, greedy
@@ -62,14 +62,24 @@ def test_ctranslate2_says_what_our_greedy_decoder_says(
     assert len({" ".join(row) for row in found}) > 1
 
 
-@pytest.mark.parametrize("norm", ["pre", "post"])
-@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize(
+    ("shared", "given"),
+    [
+        (True, {"norm": "pre"}),
+        (True, {"norm": "post"}),
+        (False, {"norm": "pre"}),
+        (False, {"norm": "post", "tied_embeddings": "none"}),
+        (True, {"activation": "gelu", "positions": "learned"}),
+        (True, {"encoder_layers": 3, "decoder_layers": 1}),
+    ],
+    ids=str,
+)
 def test_ctranslate2_finds_a_target_as_likely_as_we_do(
-    data_dir, tmp_path, norm, shared
+    data_dir, tmp_path, shared, given
 ):
     both = small_models.vocabularies(data_dir)._replace(shared=shared)
-    model = small_models.decisive_transformer(both, norm=norm, strength=2)
-    _write(model, both, tmp_path / "model", norm=norm)
+    model = small_models.decisive_transformer(both, strength=2, **given)
+    _write(model, both, tmp_path / "model", **given)
     translator = ctranslate2.Translator(str(tmp_path / "model"), intra_threads=1)
     sources, targets = TEXTS, TEXTS[::-1]
     found = translator.score_batch(*map(_pieces, (both, both), (sources, targets)))
@@ -82,6 +92,14 @@ def test_ctranslate2_finds_a_target_as_likely_as_we_do(
         )
         ours = model.losses(batch, smoothing=tf.constant(0.0), draw=noise.NONE)
         assert -sum(result.log_probs) == pytest.approx(float(ours.nll_sum), rel=1e-5)
+
+
+@pytest.mark.parametrize("given", [{"positions": "rotary"}, {"activation": "swiglu"}])
+def test_what_the_export_does_not_know_is_refused(data_dir, tmp_path, given):
+    both = small_models.vocabularies(data_dir)
+    model = small_models.decisive_transformer(both, **given)
+    with pytest.raises(exits.Refusal, match="saved_model"):
+        _write(model, both, tmp_path / "model", **given)
 
 
 @pytest.mark.parametrize(("quantization", "share"), [("bfloat16", 0.6), ("int8", 0.4)])

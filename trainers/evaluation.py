@@ -1,0 +1,184 @@
+"""What is measured of a trained model: losses, scores, and where they come from."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from pipeline import batching, input_pipeline, locations, progress, records, vocabulary
+from pipeline import config as pipeline_config
+from pipeline import manifest as manifest_lib
+from trainers import comparison, rouge, scores, train_step, translation
+
+_BATCH_TOKENS = 4096
+_NUM_BUCKETS = 16
+_LENGTHS = (8, 16, 32, 64, 128, 256)  # upper bounds of the length table, in tokens
+
+Losses = Callable[[train_step.EvaluationStep], dict[str, float]]
+
+
+class Examples(NamedTuple):
+    """What a model is scored on.
+
+    Attributes:
+        name: In a word or two.
+        sources: One line each.
+        references: For each source, one or more.
+        losses: Computes loss and token_accuracy on them.
+        lowercase: Whether scores ignore case.
+    """
+
+    name: str
+    sources: list[str]
+    references: list[list[str]]
+    losses: Losses
+    lowercase: bool
+
+
+def of_split(
+    data_dir: locations.Location, facts: manifest_lib.Manifest, split: str
+) -> Examples:
+    """Returns the examples of a split of a data directory.
+
+    Raises:
+        exits.Refusal: If a shard is damaged.
+    """
+    longest = int(facts.split(split).joint_histogram()[:, :2].max()) + 1
+    batch = pipeline_config.BatchConfig(
+        tokens_per_batch=max(_BATCH_TOKENS, longest), num_buckets=_NUM_BUCKETS
+    )
+    source = input_pipeline.open_split(data_dir, split, batch, seed=0)
+    with input_pipeline.reading(source):
+        texts = records.read_texts([files[0] for files in source.shards])
+    return Examples(
+        name=split,
+        sources=[text for text, _ in texts],
+        references=[many for _, many in texts],
+        losses=lambda step: step(input_pipeline.epoch(source)),
+        lowercase=bool(facts.settings["lowercase"]),
+    )
+
+
+def of_texts(
+    name: str,
+    sources: list[str],
+    references: list[list[str]],
+    vocabularies: vocabulary.Vocabularies,
+    *,
+    lowercase: bool,
+    max_tokens: int,
+) -> Examples:
+    """Returns examples made of texts; their loss is that of the first references.
+
+    Args:
+        name: What they are called.
+        sources: One line each.
+        references: For each source, one or more.
+        vocabularies: Of the run.
+        lowercase: Whether scores ignore case.
+        max_tokens: Longer texts are cut for the loss.
+    """
+
+    def batches() -> Iterator[batching.Batch]:
+        src = [row[:max_tokens] for row in vocabularies.src.encode(sources)]
+        first = [many[0] for many in references]
+        tgt = [row[:max_tokens] for row in vocabularies.tgt.encode(first)]
+        lengths = {
+            row: max(len(src[row]), len(tgt[row])) + 1 for row in range(len(src))
+        }
+        for rows in translation.by_length(lengths, 1):
+            yield batching.Batch(
+                src_ids=translation.padded(
+                    [[*src[row], vocabulary.EOS_ID] for row in rows]
+                ),
+                tgt_in_ids=translation.padded(
+                    [[vocabulary.BOS_ID, *tgt[row]] for row in rows]
+                ),
+                tgt_out_ids=translation.padded(
+                    [[*tgt[row], vocabulary.EOS_ID] for row in rows]
+                ),
+            )
+
+    return Examples(name, sources, references, lambda step: step(batches()), lowercase)
+
+
+def losses(model: Any, examples: Examples) -> dict[str, Any]:
+    """Returns loss, perplexity and token accuracy; None each for an ensemble."""
+    if not hasattr(model, "losses"):
+        return dict.fromkeys(("loss", "perplexity", "token_accuracy"))
+    step = train_step.EvaluationStep(model)
+    found = examples.losses(step)
+    return {
+        **found,
+        "perplexity": math.exp(found["loss"]),
+        "evaluation_step_traces": step.num_traces,
+    }
+
+
+def translated(
+    translator: translation.Translator, sources: Sequence[str]
+) -> list[translation.Hypothesis]:
+    """Returns the best hypotheses, with progress."""
+    with progress.Progress("translating", unit="lines", total=len(sources)) as bar:
+        return translator.translate(sources, on_batch=bar.update)
+
+
+def of_hypotheses(
+    hypotheses: Sequence[str], examples: Examples, *, tokenize: str, draws: int
+) -> dict[str, Any]:
+    """Returns the scores of hypotheses; see `comparison.intervals` and `rouge`."""
+    return {
+        **comparison.intervals(
+            hypotheses,
+            examples.references,
+            lowercase=examples.lowercase,
+            tokenize=tokenize,
+            draws=draws,
+        ),
+        **rouge.means(hypotheses, examples.references),
+    }
+
+
+def of_lengths(
+    hypotheses: Sequence[str],
+    examples: Examples,
+    side: vocabulary.Vocabulary,
+    *,
+    tokenize: str,
+) -> list[dict[str, Any]]:
+    """Returns scores for sources of similar length, the shortest first.
+
+    Args:
+        hypotheses: One a source.
+        examples: What they are scored on.
+        side: The source's vocabulary: lengths are in its subwords.
+        tokenize: sacreBLEU's tokenizer for BLEU.
+    """
+    lengths = [len(row) for row in side.encode(examples.sources)]
+    table = []
+    lowest = 0
+    for highest in (*_LENGTHS, math.inf):
+        rows = [
+            row for row, length in enumerate(lengths) if lowest <= length <= highest
+        ]
+        if rows:
+            found = scores.of(
+                [hypotheses[row] for row in rows],
+                [examples.references[row] for row in rows],
+                lowercase=examples.lowercase,
+                tokenize=tokenize,
+            )
+            named = dataclasses.asdict(found)
+            table.append(
+                {
+                    "src_tokens_from": lowest,
+                    "src_tokens_to": max(lengths[row] for row in rows),
+                    "examples": len(rows),
+                    **{
+                        name: named[name]
+                        for name in ("bleu", "chrf", "exact_match", "token_error_rate")
+                    },
+                }
+            )
+        lowest = int(min(highest, 1 << 30)) + 1
+    return table
