@@ -3,7 +3,7 @@
 import pathlib
 import random
 
-from preprocessing import build
+from preprocessing import build, corpus_config, subword_config
 from preprocessing import config as preprocessing_config
 
 CLASSES = ("animal", "number", "place")
@@ -47,7 +47,7 @@ def make(
             output=preprocessing_config.OutputConfig(
                 data_dir=str(folder / "data"), num_shards=3, num_workers=1
             ),
-            corpus=preprocessing_config.CorpusConfig(
+            corpus=corpus_config.CorpusConfig(
                 train=(str(folder / "train.tsv"),),
                 valid=(str(folder / "valid.tsv"),),
                 test=(str(folder / "test.tsv"),),
@@ -57,7 +57,7 @@ def make(
                 soft_labels=soft,
                 label_names=CLASSES if soft else (),
             ),
-            subwords=preprocessing_config.SubwordConfig(vocab_size=80),
+            subwords=subword_config.SubwordConfig(vocab_size=80),
             cleaning=preprocessing_config.CleaningConfig(),
         )
     )

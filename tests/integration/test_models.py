@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from pipeline import exits
 from tests import programs
 from trainers import checkpoints
@@ -12,6 +14,7 @@ SMALL = (
 )
 
 
+@pytest.mark.long
 def test_a_recurrent_model_is_resumed_exactly_and_searched(data_dir, tmp_path):
     """Promises P1 and P2."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -35,6 +38,7 @@ def test_a_recurrent_model_is_resumed_exactly_and_searched(data_dir, tmp_path):
     assert json.loads(out.splitlines()[-1])["examples"] == 20
 
 
+@pytest.mark.long
 def test_repeat_vector_is_scored_and_refuses_a_beam(data_dir, tmp_path):
     work = f"--workdir={tmp_path}"
     programs.succeed(

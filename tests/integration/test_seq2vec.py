@@ -151,6 +151,7 @@ def test_what_does_not_fit_is_refused_in_one_line(labelled, whole, data_dir, tmp
     assert "Traceback" not in wrong.stderr
 
 
+@pytest.mark.long
 def test_soft_labels_are_learned_from(tmp_path):
     data_dir = small_labels.make(tmp_path, soft=True)
     workdir = tmp_path / "work"
@@ -163,6 +164,7 @@ def test_soft_labels_are_learned_from(tmp_path):
     assert result["accuracy"] > 0.6
 
 
+@pytest.mark.long
 def test_vectors_of_pairs_are_trained_killed_scored_and_written(data_dir, tmp_path):
     def flags(workdir):
         own = ("--head_units=0", "--class_weights=none", "--best_metric=loss")

@@ -245,6 +245,7 @@ def test_trying_memory_changes_no_bit_and_traces_nothing_anew(accumulate_steps):
     assert int(step.step.numpy()) == 2
 
 
+@pytest.mark.long
 def test_compiled_by_xla_a_step_is_the_same_and_traced_once():
     """Promise P1, for a GPU: shapes are compiled before the first step."""
     weights = []

@@ -184,7 +184,7 @@ def test_a_beam_scores_its_hypotheses_as_steps_along_them_do(name):
     """A state that is not exchanged with its prefix would score otherwise."""
     model, src_ids = _model(name), _batch(ROWS[:1]).src_ids
     # Long hypotheses, so that prefixes are exchanged.
-    found = _best(beam.BeamDecoder(model, beam_size=3, length_penalty=2.0), src_ids)
+    found = _best(beam.BeamDecoder(model, beam_size=3, length_penalty=5.0), src_ids)
     ids = found.ids[0].tolist()
     ids = ids[: ids.index(2) + 1] if found.finished[0] else ids
     state, last, total = model.start(src_ids), 1, 0.0
@@ -210,6 +210,7 @@ def test_a_batch_is_decoded_like_its_rows_alone(name):
         )
 
 
+@pytest.mark.long
 @every_model
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_16_bits_give_nearly_the_loss_and_gradient_of_32(name, dtype):
