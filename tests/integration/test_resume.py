@@ -112,7 +112,7 @@ def test_tensorboard_finds_curves_lengths_and_samples(whole):
     assert _tags(whole / "events" / "valid") >= {"loss", "bleu", "samples"}
 
 
-@pytest.mark.parametrize("step", [7, 49])
+@pytest.mark.parametrize("step", [7, pytest.param(49, marks=pytest.mark.long)])
 def test_killed_and_started_again_it_ends_with_the_same_bytes(
     data_dir, whole, tmp_path, step
 ):

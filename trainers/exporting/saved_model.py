@@ -136,12 +136,15 @@ class Server(tf.Module):
 
 
 def write(server: Server, directory: pathlib.Path) -> None:
-    """Writes the SavedModel into a directory."""
+    """Writes the SavedModel into a directory, for inference: without gradients.
+
+    Those of the recurrent loops could not be written with it.
+    """
     tf.saved_model.save(
         server,
         str(directory),
         signatures={"serving_default": server.serve, _FUNCTION: server.serve},
-        options=tf.saved_model.SaveOptions(experimental_custom_gradients=True),
+        options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
     )
 
 

@@ -158,7 +158,13 @@ checkpoints.prune(directory, 1, lambda step: True)
 """
 
 
-@pytest.mark.parametrize("at", range(1, 9))
+@pytest.mark.parametrize(
+    "at",
+    [
+        pytest.param(at, marks=() if at in (2, 6) else pytest.mark.long)
+        for at in range(1, 9)
+    ],
+)
 def test_a_kill_within_a_save_leaves_the_one_before_or_the_new_one(tmp_path, at):
     """FAULTS 40 and 41: before each fsync, rename and removal."""
     done = subprocess.run(
