@@ -28,7 +28,7 @@ from trainers import (
 _EMBEDDING = re.compile(r"(src|tgt|output)_embedding/vectors")
 _SRC, _TGT = "src_embedding/vectors", "tgt_embedding/vectors"
 _OURS = ("model/", "ema/values/")  # the later one wins: what the run was judged by
-_READER = "text/encoder/"  # of a classifier
+_READER = re.compile("^(text|src)/encoder/")  # of a classifier, of a model of pairs
 _OBJECT_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 _ROWS_MULTIPLE = 8
 
@@ -90,7 +90,7 @@ def weights_of(model: tf.Module) -> dict[str, tf.Variable]:
     What reads the text of a classifier is the encoder of one.
     """
     return {
-        name.removeprefix(_READER): variable
+        _READER.sub("", name): variable
         for name, variable in naming.variables(model).items()
         if variable.trainable
     }
@@ -135,7 +135,7 @@ def frozen(names: Sequence[str], asked: Sequence[str]) -> set[str]:
         exits.Refusal: If one of them is the beginning of no name.
     """
     found: set[str] = set()
-    short = {name: name.removeprefix(_READER) for name in names}
+    short = {name: _READER.sub("", name) for name in names}
     for start in asked:
         matching = {
             name

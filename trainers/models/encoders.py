@@ -39,7 +39,11 @@ class Encoder(Protocol):
 
 
 class TransformerEncoder(tf.Module):
-    """Self-attention; the last state is that of the last token."""
+    """Self-attention; the last state is that of the last token.
+
+    Its weights are named as those of a translation model's encoder are, so that one can
+    begin from the other.
+    """
 
     def __init__(
         self,
@@ -52,18 +56,18 @@ class TransformerEncoder(tf.Module):
         """Makes embedding and layers; they compute in `dtype`."""
         super().__init__()
         self._config, self._dtype = config, tf.as_dtype(dtype)
-        self.embedding = layers.Embedding(vocab_size, config.d_model, rng=rng)
-        self.layers = [
+        self.src_embedding = layers.Embedding(vocab_size, config.d_model, rng=rng)
+        self.encoder = [
             transformer.EncoderLayer(config.layers, rng=rng)
             for _ in range(config.num_layers)
         ]
         self._is_learned = config.transformer.positions == "learned"
         if self._is_learned:
             count = config.transformer.max_positions
-            self.positions = layers.Positions(count, config.d_model, rng=rng)
+            self.src_positions = layers.Positions(count, config.d_model, rng=rng)
         self._pre = config.transformer.norm == "pre"
         if self._pre:
-            self.norm = layers.LayerNorm(config.d_model)
+            self.encoder_norm = layers.LayerNorm(config.d_model)
 
     def __call__(self, ids: tf.Tensor, draw: noise.Noise) -> Encoded:
         """Returns what it says of int32 [B, S]."""
@@ -71,19 +75,19 @@ class TransformerEncoder(tf.Module):
         is_token = ids != vocabulary.PAD_ID
         mask = attention.padding_mask(is_token)
         stream = transformer.embed(
-            self.embedding,
+            self.src_embedding,
             ids,
             self._config.dropout_rate,
             draw,
             "embedding",
-            positions=self.positions if self._is_learned else None,
+            positions=self.src_positions if self._is_learned else None,
             is_rotary=self._config.transformer.positions == "rotary",
             dtype=self._dtype,
         )
-        for index, layer in enumerate(self.layers):
+        for index, layer in enumerate(self.encoder):
             stream = layer(stream, num_rows, mask, draw, f"encoder/{index}")
         if self._pre:
-            stream = self.norm(stream)
+            stream = self.encoder_norm(stream)
         states = tf.reshape(stream, [num_rows, length, self._config.d_model])
         end = tf.math.count_nonzero(is_token, axis=1, dtype=tf.int32) - 1
         last = tf.gather(states, tf.maximum(end, 0), batch_dims=1)
@@ -107,15 +111,15 @@ class RecurrentEncoder(tf.Module):
         """Makes embedding and layers; they compute in `dtype`."""
         super().__init__()
         self._config, self._dtype = config, tf.as_dtype(dtype)
-        self.embedding = layers.Embedding(vocab_size, config.d_model, rng=rng)
-        self.layers = recurrent_encoder.Encoder(config.layers, rng=rng)
+        self.src_embedding = layers.Embedding(vocab_size, config.d_model, rng=rng)
+        self.encoder = recurrent_encoder.Encoder(config.layers, rng=rng)
 
     def __call__(self, ids: tf.Tensor, draw: noise.Noise) -> Encoded:
         """Returns what it says of int32 [B, S]."""
         num_rows, length = tf.unstack(tf.shape(ids))
-        stream = recurrent_encoder.embed(self.embedding, ids, self._dtype)
+        stream = recurrent_encoder.embed(self.src_embedding, ids, self._dtype)
         stream = draw.dropout(stream, self._config.dropout_rate, "embedding")
-        encoded = self.layers(stream, recurrent_encoder.lengths(ids), draw)
+        encoded = self.encoder(stream, recurrent_encoder.lengths(ids), draw)
         size = self._config.d_model
         by_position = tf.reshape(encoded.outputs, [length, num_rows, size])
         states = tf.transpose(by_position, [1, 0, 2])

@@ -7,7 +7,7 @@ import tensorflow as tf
 from pipeline import exits
 from tests import small_models
 from trainers import checkpoints, config, name_map, naming, starting
-from trainers.models import transformer
+from trainers.models import seq2vec, seq2vec_config, transformer
 
 NAMES = pathlib.Path(starting.__file__).with_name("opennmt_tf.names")
 OLD = [f"w{k}" for k in range(20)]
@@ -107,6 +107,32 @@ def test_nothing_that_fits_is_refused():
     with pytest.raises(exits.Refusal, match="nothing of it fits") as error:
         _take(_weights(20, 1), foreign, OLD)
     assert error.value.code == exits.MISMATCH
+
+
+@pytest.mark.parametrize("positions", ["sinusoidal", "learned"])
+def test_a_classifier_begins_with_the_encoder_of_a_translation_model(positions):
+    same = small_models.transformer_config(positions=positions, dropout_rate=0.0)
+    classifier = seq2vec.Classifier(
+        seq2vec_config.EncoderConfig(
+            d_model=same.d_model,
+            num_layers=same.num_layers,
+            dropout_rate=0.0,
+            transformer=same.transformer,
+        ),
+        seq2vec_config.HeadConfig(),
+        vocab_size=20,
+        num_classes=3,
+        rng=np.random.default_rng(1),
+    )
+    old = _weights(20, 2, positions=positions)
+    new = starting.weights_of(classifier)
+    report = _take(new, _foreign(old), OLD)
+    assert sorted(report.fresh) == ["output/bias", "output/kernel"]
+    reader = ("src_", "encoder")
+    assert sorted(report.taken) == sorted(n for n in old if n.startswith(reader))
+    assert not any(name.startswith(reader) for name in report.unused)
+    frozen = starting.frozen(list(naming.variables(classifier)), ["encoder"])
+    assert "text/encoder/encoder/0/attention/query/kernel" in frozen
 
 
 def _run(tmp_path, weights, *steps):
