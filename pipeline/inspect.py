@@ -82,8 +82,11 @@ class Rates(NamedTuple):
 def main(asked: InspectConfig) -> None:
     """Prints the bucket table, some examples and, if asked, rates."""
     data_dir = locations.locate(asked.show.data_dir)
-    entries = manifest.read(data_dir).pair_vocabularies()
-    vocabularies = vocabulary.load(data_dir, entries)
+    told = _told_by(data_dir)
+    if asked.show.compare and not told.are_pairs:
+        raise exits.Refusal(
+            exits.USAGE, "--compare: the idiomatic pipeline is one for pairs of texts"
+        )
     corpora = mixing.corpora(data_dir, asked.batch)
     for corpus in corpora:
         manifest.check_files(corpus.facts, corpus.directory, asked.show.split)
@@ -106,7 +109,7 @@ def main(asked: InspectConfig) -> None:
     if asked.show.plot:
         _plot(asked, corpora, source, numbers)
     if asked.show.examples:
-        _print_examples(input_pipeline.epoch(source), vocabularies, asked.show.examples)
+        _print_examples(input_pipeline.epoch(source), told, asked.show.examples)
     result: dict[str, Any] = {
         "split": asked.show.split,
         "examples": source.plan.num_examples,
@@ -191,18 +194,57 @@ def _plot(
     print(f"lengths and buckets are drawn in {path}\n")
 
 
-def _print_examples(
-    batches: Iterable[Any], vocabularies: vocabulary.Vocabularies, count: int
-) -> None:
-    """Prints the first pairs, fillers left out."""
+class _Told(NamedTuple):
+    """What ids of a data directory stand for; without a target, classes do."""
+
+    src: vocabulary.Vocabulary
+    tgt: vocabulary.Vocabulary | None
+    label_names: list[str]
+
+    @property
+    def are_pairs(self) -> bool:
+        return self.tgt is not None
+
+    def target(self, target: np.ndarray) -> str:
+        """Says a row of target ids, int [T], or of shares of classes, float [C]."""
+        if self.tgt is not None:
+            return " ".join(self.tgt.pieces(target[target > 0].tolist()))
+        shares = zip(self.label_names, target, strict=True)
+        held = [(name, share) for name, share in shares if share > 0]
+        if len(held) == 1:
+            return held[0][0]
+        return ", ".join(f"{name} {share:.2f}" for name, share in held)
+
+
+def _told_by(data_dir: locations.Location) -> _Told:
+    facts = manifest.read(data_dir)
+    if facts.tgt_vocabulary is None:
+        src = vocabulary.load_one(data_dir, facts.src_vocabulary)
+        return _Told(src, None, facts.classes())
+    both = vocabulary.load(data_dir, facts.pair_vocabularies())
+    return _Told(both.src, both.tgt, [])
+
+
+def _sides(batch: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Returns source ids [B, S], and target ids [B, T] or shares of classes [B, C].
+
+    Those of a filler row begin with 0, or are 0.
+    """
+    target = batch.shares if hasattr(batch, "shares") else batch.tgt_out_ids
+    return batch.src_ids.numpy(), target.numpy()
+
+
+def _print_examples(batches: Iterable[Any], told: _Told, count: int) -> None:
+    """Prints the first examples, fillers left out."""
     left = count
     for batch in batches:
-        src, tgt = batch.src_ids.numpy(), batch.tgt_out_ids.numpy()
-        real = np.flatnonzero(tgt[:, 0] != vocabulary.PAD_ID)[:left]
-        for row in real:
-            one, other = src[row], tgt[row]
-            print(f"  source  {' '.join(vocabularies.src.pieces(one[one > 0]))}")
-            print(f"  target  {' '.join(vocabularies.tgt.pieces(other[other > 0]))}\n")
+        src, target = _sides(batch)
+        real = np.flatnonzero(target.any(axis=1))[:left]
+        for one, other in zip(src[real], target[real], strict=True):
+            print(f"  source  {' '.join(told.src.pieces(one[one > 0].tolist()))}")
+            print(
+                f"  {'target' if told.are_pairs else 'label '}  {told.target(other)}\n"
+            )
         left -= len(real)
         if not left:
             return
@@ -214,8 +256,11 @@ def _benchmark(asked: InspectConfig, source: Any) -> dict[str, float]:
 
     secs = asked.show.benchmark_secs
 
-    def first_ids(batch: Any) -> Any:
-        return batch.src_ids, batch.tgt_out_ids
+    def first_ids(batch: Any) -> tuple[np.ndarray, np.ndarray]:
+        src, target = _sides(batch)
+        if hasattr(batch, "shares"):  # a label counts as a token
+            target = (target > 0).max(axis=1, keepdims=True)
+        return src, target
 
     stream = input_pipeline.Stream(source, plan_lib.START)
     ours = measure(stream, secs, first_ids)
@@ -232,7 +277,9 @@ def _benchmark(asked: InspectConfig, source: Any) -> dict[str, float]:
             num_buckets=asked.batch.num_buckets,
             longest=longest,
         )
-        theirs = measure(dataset, secs, lambda batch: batch)
+        theirs = measure(
+            dataset, secs, lambda batch: tuple(ids.numpy() for ids in batch)
+        )
         ratio = ours.examples_per_sec / theirs.examples_per_sec
         print(_rates("idiomatic", theirs))
         print(f"ratio {ratio:.1f} in examples a second")
@@ -245,19 +292,20 @@ def _benchmark(asked: InspectConfig, source: Any) -> dict[str, float]:
 
 
 def measure(
-    batches: Iterable[Any], secs: float, ids_of: Callable[[Any], tuple[Any, Any]]
+    batches: Iterable[Any], secs: float, ids_of: Callable[[Any], tuple[np.ndarray, ...]]
 ) -> Rates:
     """Returns the rates at which batches come, the first one's start-up included.
 
     Args:
         batches: Endless.
         secs: How long to read.
-        ids_of: Source and target ids of a batch, int [B, S] and [B, T], PAD 0.
+        ids_of: Source and target ids of a batch, int [B, S] and [B, T], PAD 0, in
+            numpy arrays.
     """
     examples = tokens = 0
     begin = time.perf_counter()
     for batch in batches:
-        src, tgt = (ids.numpy() for ids in ids_of(batch))
+        src, tgt = ids_of(batch)
         real = int((tgt[:, 0] != vocabulary.PAD_ID).sum()) if tgt.shape[1] else 0
         examples += real
         tokens += int(np.count_nonzero(src)) + int(np.count_nonzero(tgt))

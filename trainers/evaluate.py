@@ -145,7 +145,7 @@ def _evaluate_vectors(asked: EvaluateConfig, workdir: pathlib.Path) -> None:
 
 
 def _config(workdir: str) -> config.Seq2SeqConfig:
-    flags = f"--flagfile={run_directory.flagfile(pathlib.Path(workdir))}"
+    flags = f"--flagfile={run_directory.flagfile_of_texts(pathlib.Path(workdir))}"
     return binding.parse_or_exit(["", flags], config.Seq2SeqConfig, "")
 
 

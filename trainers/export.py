@@ -79,7 +79,7 @@ def main(asked: ExportConfig) -> None:
     """Exports, or refuses before anything is written."""
     workdir = pathlib.Path(asked.weights.workdir)
     target = pathlib.Path(asked.export_dir).absolute()
-    flags = f"--flagfile={run_directory.flagfile(workdir)}"
+    flags = f"--flagfile={run_directory.flagfile_of_texts(workdir)}"
     run = binding.parse_or_exit(["", flags], config.Seq2SeqConfig, "")
     _check_model(asked, run)
     config.check_decodable(run.model, asked.decoding)

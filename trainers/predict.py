@@ -54,13 +54,7 @@ class PredictConfig:
 def main(asked: PredictConfig) -> None:
     """Answers until stdin ends."""
     workdir = pathlib.Path(asked.weights.workdir)
-    flags = f"--flagfile={run_directory.flagfile(workdir)}"
-    if not run_directory.is_of_vectors(workdir):
-        raise exits.Refusal(
-            exits.MISSING_INPUT,
-            f"--workdir={workdir}: is not a run of trainers.seq2vec; for one of "
-            "trainers.seq2seq there is trainers.translate",
-        )
+    flags = f"--flagfile={run_directory.flagfile_of_vectors(workdir)}"
     run = binding.parse_or_exit(["", flags], seq2vec_config.Seq2VecConfig, "")
     if run.head.head == "embedding" and asked.vectors is None:
         raise exits.Refusal(
@@ -82,18 +76,10 @@ def _predicted(
     asked: PredictConfig, run: seq2vec_config.Seq2VecConfig
 ) -> "list[np.ndarray]":
     """Prints labels, or returns vectors of all lines where they are asked for."""
-    from trainers import prediction, restoring
-    from trainers.models import build_vectors
+    from trainers import prediction
 
-    workdir = pathlib.Path(asked.weights.workdir)
-    names = run_directory.labels(workdir)
-    folder = workdir / run_directory.VOCABULARY
-    (entry,) = vocabulary.copied_entries(folder)
-    words = vocabulary.load_one(folder, entry)
-    model = build_vectors.classifier(run, words.size, len(names))
-    which = restoring.restore(model, asked.weights)
+    predictor, names, which = prediction.restored(run, asked.weights)
     progress.logger.info("predicting with %s", which)
-    predictor = prediction.Predictor(model, words)
     vectors = []
     for chunk in _chunks():
         predicted = predictor(chunk)

@@ -1,5 +1,6 @@
 """Texts to vectors and probabilities of classes, in batches of similar length."""
 
+import pathlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -7,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline import progress, vocabulary
-from trainers.models import seq2vec
+from trainers import config, restoring, run_directory, seq2vec_config
+from trainers.models import build_vectors, seq2vec
 
 MAX_TOKENS = 1024  # longer texts are cut; attention needs memory for S * S
 _TOKENS_PER_BATCH = 8192
@@ -86,6 +88,25 @@ class Predictor:
     def _run(self, ids: tf.Tensor) -> tuple[np.ndarray, ...]:
         probabilities, vectors = self._traced(ids)
         return probabilities.numpy(), vectors.numpy()
+
+
+def restored(
+    run: seq2vec_config.Seq2VecConfig, weights: config.WeightsConfig
+) -> tuple[Predictor, list[str], str]:
+    """Returns a run's classifier, the names of its classes, and which weights it has.
+
+    Args:
+        run: The flags of the run.
+        weights: Of which run, and which of its checkpoints.
+    """
+    workdir = pathlib.Path(weights.workdir)
+    names = run_directory.labels(workdir)
+    folder = workdir / run_directory.VOCABULARY
+    (entry,) = vocabulary.copied_entries(folder)
+    words = vocabulary.load_one(folder, entry)
+    model = build_vectors.classifier(run, words.size, len(names))
+    which = restoring.restore(model, weights)
+    return Predictor(model, words), names, which
 
 
 def in_order(

@@ -38,6 +38,28 @@ def flagfile(workdir: pathlib.Path) -> pathlib.Path:
     return path
 
 
+def flagfile_of_texts(workdir: pathlib.Path) -> pathlib.Path:
+    """Returns the flagfile of a run of trainers.seq2seq, or refuses any other."""
+    if is_of_vectors(workdir):
+        raise exits.Refusal(
+            exits.MISSING_INPUT,
+            f"--workdir={workdir}: is a run of trainers.seq2vec, which says no texts; "
+            "for one there are trainers.predict, trainers.evaluate and trainers.serve",
+        )
+    return flagfile(workdir)
+
+
+def flagfile_of_vectors(workdir: pathlib.Path) -> pathlib.Path:
+    """Returns the flagfile of a run of trainers.seq2vec, or refuses any other."""
+    if not is_of_vectors(workdir):
+        raise exits.Refusal(
+            exits.MISSING_INPUT,
+            f"--workdir={workdir}: is not a run of trainers.seq2vec; for one of "
+            "trainers.seq2seq there is trainers.translate",
+        )
+    return flagfile(workdir)
+
+
 def is_of_vectors(workdir: pathlib.Path) -> bool:
     """Returns whether a directory is that of a run of trainers.seq2vec."""
     lines = flagfile(workdir).read_text(encoding="utf-8").split("\n")

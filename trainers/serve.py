@@ -11,11 +11,14 @@ import functools
 import pathlib
 import signal
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from flags import binding
 from pipeline import exits, extras, knobs, progress, runtime, vocabulary
-from trainers import config, run_directory
+from trainers import config, run_directory, seq2vec_config
+
+if TYPE_CHECKING:
+    from trainers.serving import web
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,34 +42,16 @@ def main(asked: ServeConfig) -> None:
     """Serves until a signal."""
     for module in ("bottle", "waitress"):
         extras.load(module, needed_by="trainers.serve")
-    workdir = pathlib.Path(asked.weights.workdir)
-    runs = [
-        binding.parse_or_exit(
-            ["", f"--flagfile={run_directory.flagfile(pathlib.Path(name))}"],
-            config.Seq2SeqConfig,
-            "",
-        )
-        for name in (asked.weights.workdir, *asked.decoding.ensemble)
-    ]
-    for run in runs:
-        config.check_decodable(run.model, asked.decoding)
-    vocabularies = vocabulary.load_copy(workdir / run_directory.VOCABULARY)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
-    runtime.start()
-    from trainers import restoring, translation
-    from trainers.serving import answers, web
+    of_vectors = run_directory.is_of_vectors(pathlib.Path(asked.weights.workdir))
+    answer, which = (_classes if of_vectors else _translations)(asked)
+    from trainers.serving import web
 
-    model, which = restoring.load_together(
-        runs, asked.weights, asked.decoding.ensemble, vocabularies
-    )
-    most = asked.decoding.max_source_tokens
-    translator = translation.Translator(
-        model, vocabularies, asked.decoding, n_best=asked.decoding.beam_size
-    )
-    answer = answers.Answerer(model, vocabularies, translator, max_source_tokens=most)
+    endpoint = web.PREDICT if of_vectors else web.TRANSLATE
+    application = web.app(answer, asked.max_chars, endpoint=endpoint)
     try:
-        server = web.server(web.app(answer, asked.max_chars), asked.port)
+        server = web.server(application, asked.port)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
@@ -79,6 +64,64 @@ def main(asked: ServeConfig) -> None:
     progress.logger.info("serving %s", which)
     print(f"http://{web.HOST}:{server.effective_port}/", flush=True)
     server.run()
+
+
+def _translations(asked: ServeConfig) -> "tuple[web.Answer, str]":
+    """Returns what answers with hypotheses, and which weights it has."""
+    workdir = pathlib.Path(asked.weights.workdir)
+    runs = [
+        binding.parse_or_exit(
+            ["", f"--flagfile={run_directory.flagfile_of_texts(pathlib.Path(name))}"],
+            config.Seq2SeqConfig,
+            "",
+        )
+        for name in (asked.weights.workdir, *asked.decoding.ensemble)
+    ]
+    for run in runs:
+        config.check_decodable(run.model, asked.decoding)
+    vocabularies = vocabulary.load_copy(workdir / run_directory.VOCABULARY)
+    runtime.start()
+    from trainers import restoring, translation
+    from trainers.serving import answers
+
+    model, which = restoring.load_together(
+        runs, asked.weights, asked.decoding.ensemble, vocabularies
+    )
+    translator = translation.Translator(
+        model, vocabularies, asked.decoding, n_best=asked.decoding.beam_size
+    )
+    answer = answers.Translations(
+        model,
+        vocabularies,
+        translator,
+        max_source_tokens=asked.decoding.max_source_tokens,
+    )
+    return answer, which
+
+
+def _classes(asked: ServeConfig) -> "tuple[web.Answer, str]":
+    """Returns what answers with classes, and which weights it has."""
+    workdir = pathlib.Path(asked.weights.workdir)
+    if asked.decoding != config.DecodingConfig():
+        raise exits.Refusal(
+            exits.USAGE,
+            f"--workdir={workdir}: is a run of trainers.seq2vec, which decodes "
+            "nothing; leave flags of decoding out",
+        )
+    flags = f"--flagfile={run_directory.flagfile_of_vectors(workdir)}"
+    run = binding.parse_or_exit(["", flags], seq2vec_config.Seq2VecConfig, "")
+    if run.head.head == "embedding":
+        raise exits.Refusal(
+            exits.USAGE,
+            f"--workdir={workdir}: a run of --head=embedding has no classes to show; "
+            "trainers.predict --vectors=FILE.npy writes its vectors",
+        )
+    runtime.start()
+    from trainers import prediction
+    from trainers.serving import answers
+
+    predictor, names, which = prediction.restored(run, asked.weights)
+    return answers.Classes(predictor, names), which
 
 
 def _end(number: int, _: object) -> NoReturn:

@@ -90,7 +90,10 @@ def main(asked: TranslateConfig) -> None:
             raise exits.Refusal(exits.MISSING_INPUT, f"{path}: no such file")
     runs = [
         binding.parse_or_exit(
-            ["", f"--flagfile={run_directory.flagfile(pathlib.Path(workdir))}"],
+            [
+                "",
+                f"--flagfile={run_directory.flagfile_of_texts(pathlib.Path(workdir))}",
+            ],
             config.Seq2SeqConfig,
             "",
         )

@@ -7,7 +7,7 @@ import signal
 import numpy as np
 import pytest
 
-from tests import programs, small_labels
+from tests import programs, servers, small_labels
 from trainers import checkpoints
 
 TRAIN = "trainers.seq2vec"
@@ -147,8 +147,47 @@ def test_what_does_not_fit_is_refused_in_one_line(labelled, whole, data_dir, tmp
     assert other.returncode == 78
     assert "--pooling: mean there, max asked" in other.stderr
     wrong = programs.run("trainers.translate", f"--workdir={whole}", stdin=b"a\n")
-    assert wrong.returncode in (64, 66)
-    assert "Traceback" not in wrong.stderr
+    assert wrong.returncode == 66
+    assert "is a run of trainers.seq2vec, which says no texts" in wrong.stderr
+    decoding = programs.run("trainers.serve", f"--workdir={whole}", "--beam_size=2")
+    assert decoding.returncode == 64
+    assert "leave flags of decoding out" in decoding.stderr
+
+
+def test_a_page_serves_classes_and_their_probabilities(whole, tmp_path):
+    out = programs.succeed(
+        "trainers.predict", f"--workdir={whole}", "--top=3", stdin=b"ba dog\n"
+    )
+    wanted = [cell.split(" ", 1) for cell in out.strip().split("\t")[1:]]
+    with servers.serving(f"--workdir={whole}") as address:
+        found = servers.ask(address, "/predict", "ba\ndog")["classes"]
+        assert [[f"{one['probability']:.4f}", one["label"]] for one in found] == wanted
+        page = servers.shown(address, "ba dog", tmp_path)
+    assert page.texts["said"] == [one["label"] for one in found]
+    shares = [f"{100 * one['probability']:.1f} %" for one in found]
+    assert page.texts["score"] == shares
+
+
+def test_inspect_shows_texts_and_their_labels(labelled):
+    page = programs.succeed(
+        "pipeline.inspect",
+        f"--data_dir={labelled}",
+        "--tokens_per_batch=256",
+        "--benchmark_secs=1",
+    )
+    result = json.loads(page.splitlines()[-1])
+    assert result["examples"] == 240
+    assert result["examples_per_sec"] > 0
+    shown = [line.split()[1] for line in page.split("\n") if line.startswith("  label")]
+    assert len(shown) == 3
+    assert set(shown) <= set(small_labels.CLASSES)
+    refused = programs.run(
+        "pipeline.inspect",
+        f"--data_dir={labelled}",
+        "--benchmark_secs=1",
+        "--compare",
+    )
+    assert refused.returncode == 64
 
 
 @pytest.mark.long

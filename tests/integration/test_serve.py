@@ -1,46 +1,21 @@
 """The page to try a model, as a process, over HTTP, and in a browser."""
 
-import html.parser
-import http.client
-import json
-import shutil
-import signal
-import subprocess
 import urllib.parse
 
 import pytest
 
-from tests import programs
+from tests import programs, servers
 
 
 @pytest.fixture(scope="module")
 def address(workdir):
-    """Where a server listens; it must end by SIGTERM, as done."""
-    with subprocess.Popen(
-        programs.command(
-            "trainers.serve", f"--workdir={workdir}", "--port=0", "--beam_size=3"
-        ),
-        cwd=programs.ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        yield process.stdout.readline().strip()
-        process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors
-    assert "Traceback" not in errors
+    """Where a server listens."""
+    with servers.serving(f"--workdir={workdir}", "--beam_size=3") as where:
+        yield where
 
 
 def _hypotheses(address, text):
-    where = urllib.parse.urlsplit(address)
-    connection = http.client.HTTPConnection(where.hostname, where.port, timeout=60)
-    body = json.dumps({"text": text})
-    headers = {"Content-Type": "application/json"}
-    connection.request("POST", "/translate", body, headers)
-    answer = json.load(connection.getresponse())
-    connection.close()
-    return answer["hypotheses"]
+    return servers.ask(address, "/translate", text)["hypotheses"]
 
 
 def test_the_endpoint_says_what_translate_says(workdir, address):
@@ -71,53 +46,8 @@ def test_a_limit_that_cannot_be_is_usage(flag, says):
     assert says in done.stderr
 
 
-class _Page(html.parser.HTMLParser):
-    """What a browser shows: texts by class of their element, and coloured cells."""
-
-    def __init__(self):
-        super().__init__()
-        self.texts, self.num_coloured, self._inside = {}, 0, None
-
-    def handle_starttag(self, tag, attrs):
-        given = dict(attrs)
-        self._inside = given.get("class") or given.get("id")
-        self.num_coloured += tag == "td" and "background-color" in (
-            given.get("style") or ""
-        )
-
-    def handle_data(self, data):
-        if self._inside and data.strip():
-            self.texts.setdefault(self._inside, []).append(data.strip())
-
-
-def _shown(address, text, tmp_path):
-    """Returns the page in a headless browser once it has asked for a text."""
-    browser = shutil.which("chromium")
-    if browser is None:
-        pytest.skip("no chromium here: apt-get install chromium")
-    query = urllib.parse.urlencode({"text": text})
-    done = subprocess.run(
-        [
-            browser,
-            "--headless=new",
-            "--no-sandbox",  # CI runs as root, and the page is ours
-            "--disable-gpu",
-            f"--user-data-dir={tmp_path}",
-            "--virtual-time-budget=20000",
-            "--dump-dom",
-            f"{address}#{query}",
-        ],
-        capture_output=True,
-        check=True,
-        timeout=120,
-    )
-    page = _Page()
-    page.feed(done.stdout.decode())
-    return page
-
-
 def test_a_browser_shows_hypothesis_score_and_attention(address, tmp_path):
-    page = _shown(address, "ba <b>du", tmp_path)
+    page = servers.shown(address, "ba <b>du", tmp_path)
     wanted = _hypotheses(address, "ba <b>du")
     assert page.texts["said"] == [one["text"] or "(nothing)" for one in wanted]
     for shown, one in zip(page.texts["score"], wanted, strict=True):
@@ -128,6 +58,6 @@ def test_a_browser_shows_hypothesis_score_and_attention(address, tmp_path):
 
 
 def test_a_browser_shows_what_is_wrong(address, tmp_path):
-    page = _shown(address, "x" * 2001, tmp_path)
+    page = servers.shown(address, "x" * 2001, tmp_path)
     assert "at most 2,000 are taken" in page.texts["error"][0]
     assert page.num_coloured == 0

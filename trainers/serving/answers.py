@@ -1,14 +1,15 @@
-"""What is answered to a text: hypotheses, log-probabilities, attention."""
+"""What is answered to a text: hypotheses and attention, or classes."""
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from pipeline import vocabulary
-from trainers import attention_maps, translation
+from trainers import attention_maps, prediction, translation
 from trainers.decoding import decoder
 
 
-class Answerer:
+class Translations:
     """Translates one text at a time, whoever asks."""
 
     def __init__(
@@ -55,3 +56,26 @@ class Answerer:
                 "weights": attention_maps.rounded(found.weights),
             },
         }
+
+
+class Classes:
+    """Says what one text at a time is, whoever asks."""
+
+    def __init__(self, predictor: prediction.Predictor, names: Sequence[str]) -> None:
+        """Wraps a classifier and the names of its classes, by id."""
+        self._predictor, self._names = predictor, names
+        self._lock = threading.Lock()
+
+    def __call__(self, text: str) -> dict[str, Any]:
+        """Returns what the endpoint answers: all classes, the likeliest first.
+
+        Args:
+            text: One text; line ends in it are taken for spaces.
+        """
+        with self._lock:
+            (probabilities,) = self._predictor([text.replace("\n", " ")]).probabilities
+        classes = [
+            {"label": name, "probability": float(probability)}
+            for name, probability in zip(self._names, probabilities, strict=True)
+        ]
+        return {"classes": sorted(classes, key=lambda one: -one["probability"])}

@@ -1,17 +1,58 @@
 "use strict";
 
 const element = (id) => document.getElementById(id);
+const most_classes = 10;
 let current = null; // the attention shown
 
-async function translate(text) {
-  const response = await fetch("/translate", {
+// What a server does with a text, by its endpoint.
+const tasks = {
+  "/translate": {
+    button: "Translate",
+    heading: "Hypotheses",
+    show: (answer) => showHypotheses(answer.hypotheses),
+  },
+  "/predict": {
+    button: "Classify",
+    heading: "Classes",
+    show: (answer) => showClasses(answer.classes),
+  },
+};
+const endpoint = fetch("/task").then(async (response) => {
+  const { endpoint } = await response.json();
+  element("send").textContent = tasks[endpoint].button;
+  element("found").textContent = tasks[endpoint].heading;
+  return endpoint;
+});
+
+async function answerTo(text) {
+  const response = await fetch(await endpoint, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ text }),
   });
   const answer = await response.json();
   if (!response.ok) throw new Error(answer.error);
-  return answer.hypotheses;
+  return answer;
+}
+
+function showClasses(classes) {
+  const rows = classes.slice(0, most_classes).map(({ label, probability }) => {
+    const row = document.createElement("li");
+    row.className = "class";
+    const said = document.createElement("span");
+    said.className = "said";
+    said.textContent = label;
+    const bar = document.createElement("span");
+    bar.className = "bar";
+    bar.style.width = `${(100 * probability).toFixed(1)}%`;
+    const score = document.createElement("span");
+    score.className = "score";
+    score.textContent = `${(100 * probability).toFixed(1)} %`;
+    row.append(said, score, bar);
+    return row;
+  });
+  element("hypotheses").replaceChildren(...rows);
+  element("result").hidden = false;
 }
 
 function showHypotheses(hypotheses) {
@@ -102,12 +143,13 @@ function drawMap() {
 async function ask() {
   const began = performance.now();
   element("send").disabled = true;
-  element("status").textContent = "Translating…";
+  element("status").textContent = "Working…";
   element("error").hidden = true;
   const text = element("text").value;
   history.replaceState(null, "", `#${new URLSearchParams({ text })}`);
   try {
-    showHypotheses(await translate(text));
+    const answer = await answerTo(text);
+    tasks[await endpoint].show(answer);
     const secs = (performance.now() - began) / 1000;
     element("status").textContent = `${secs.toFixed(2)} s`;
   } catch (error) {

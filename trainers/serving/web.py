@@ -1,7 +1,12 @@
-"""HTTP for one machine: the page, its two files, and POST /translate.
+"""HTTP for one machine: the page, its two files, and POST /translate or /predict.
 
     POST /translate {"text": "A sentence."}
     -> {"hypotheses": [{"text", "log_prob", "finished", "attention"}]}
+
+    POST /predict {"text": "A sentence."}
+    -> {"classes": [{"label", "probability"}]}
+
+GET /task says which of the two a server has: {"endpoint": "/translate"}.
 
 Every error is {"error": "..."} with its status. Pages of other origins can neither read
 answers nor send texts: requests must name this machine as their host, against DNS that
@@ -20,6 +25,7 @@ import waitress.channel
 import waitress.task
 
 HOST = "127.0.0.1"
+TRANSLATE, PREDICT = "/translate", "/predict"
 MAX_BODY_BYTES = 64 * 1024
 _MAX_HEADER_BYTES = 16 * 1024
 _NUM_THREADS = 4
@@ -73,12 +79,13 @@ class _Channel(waitress.channel.HTTPChannel):
     error_task_class = _ErrorTask
 
 
-def app(answer: Answer, max_chars: int) -> bottle.Bottle:
+def app(answer: Answer, max_chars: int, *, endpoint: str = TRANSLATE) -> bottle.Bottle:
     """Returns the application.
 
     Args:
         answer: Called with each text; its result is sent as JSON.
         max_chars: The longest text taken, in characters.
+        endpoint: Where texts are sent: `TRANSLATE` or `PREDICT`.
     """
     made = _App()
     contents = {
@@ -97,8 +104,12 @@ def app(answer: Answer, max_chars: int) -> bottle.Bottle:
         content, bottle.response.content_type = contents[bottle.request.path]
         return content
 
-    @made.post("/translate")
-    def translate() -> dict[str, Any]:
+    @made.get("/task")
+    def task() -> dict[str, str]:
+        return {"endpoint": endpoint}
+
+    @made.post(endpoint)
+    def respond() -> dict[str, Any]:
         return answer(_text(bottle.request, max_chars))
 
     return made

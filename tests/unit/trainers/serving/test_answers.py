@@ -23,7 +23,9 @@ def test_an_answer_has_the_hypothesis_and_its_attention(both):
     model = small_models.decisive_transformer(both)
     translator = translation.Translator(model, both)
     (wanted,) = translator.translate(["ba du"])
-    answer = json.loads(json.dumps(answers.Answerer(model, both, translator)("ba\ndu")))
+    answer = json.loads(
+        json.dumps(answers.Translations(model, both, translator)("ba\ndu"))
+    )
     (found,) = answer["hypotheses"]
     assert found["text"] == wanted.text
     assert found["log_prob"] == pytest.approx(wanted.log_prob)
@@ -40,13 +42,13 @@ def test_an_answer_has_the_hypothesis_and_its_attention(both):
 def test_nothing_has_no_attention(both):
     model = small_models.decisive_transformer(both)
     translator = translation.Translator(model, both)
-    (found,) = answers.Answerer(model, both, translator)("")["hypotheses"]
+    (found,) = answers.Translations(model, both, translator)("")["hypotheses"]
     assert found == {"text": "", "log_prob": 0.0, "finished": True, "attention": None}
 
 
 def test_a_model_without_attention_answers_all_the_same(both):
     model = _Plain(small_models.decisive_transformer(both))
     translator = translation.Translator(model, both)
-    (found,) = answers.Answerer(model, both, translator)("ba")["hypotheses"]
+    (found,) = answers.Translations(model, both, translator)("ba")["hypotheses"]
     assert found["attention"] is None
     assert found["log_prob"] < 0

@@ -59,6 +59,12 @@ def test_the_page_loads_nothing_from_elsewhere(port, path, kind, holds):
     assert b"http" not in body
 
 
+def test_the_page_is_told_where_to_send_texts(port):
+    status, _, body = _ask(port, "GET", "/task")
+    assert (status, json.loads(body)) == (200, {"endpoint": "/translate"})
+    assert _ask(port, "POST", "/predict", json.dumps({"text": ""}), JSON)[0] == 404
+
+
 @pytest.mark.parametrize("text", ["abc", "", "😀 ж", "a\nb", "1234567890"])
 def test_a_text_is_answered(port, text):
     body = json.dumps({"text": text})
