@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
+from trainers import local
+
 
 class Average(tf.Module):
     """The average of named weights."""
@@ -45,4 +47,4 @@ class Average(tf.Module):
         moved = tf.where(live, 1 - kept, 0.0)
         for name, weight in weights.items():
             value = self.values[name]
-            value.assign_sub(tf.cast(moved, value.dtype) * (value - weight))
+            local.assign_sub(value, tf.cast(moved, value.dtype) * (value - weight))

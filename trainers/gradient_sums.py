@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from pipeline import batching
-from trainers import losses
+from trainers import local, losses
 
 
 class GradientSums(tf.Module):
@@ -39,13 +39,13 @@ class GradientSums(tf.Module):
         counts: batching.Counts,
     ) -> None:
         """Adds a part, in the graph."""
-        self.count.assign_add(1)
+        local.assign_add(self.count, 1)
         for name, gradient in gradients.items():
-            self.gradients[name].assign_add(tf.convert_to_tensor(gradient))
+            local.assign_add(self.gradients[name], gradient)
         for variable, value in zip(self.losses, sums, strict=True):
-            variable.assign_add(tf.cast(value, variable.dtype))
+            local.assign_add(variable, tf.cast(value, variable.dtype))
         for variable, value in zip(self.counts, counts, strict=True):
-            variable.assign_add(value)
+            local.assign_add(variable, value)
 
     def clear(self) -> None:
         """Begins again at 0."""
@@ -88,5 +88,5 @@ class GradientSums(tf.Module):
             )
             for variable in variables:
                 zero = tf.zeros_like(variable)
-                variable.assign(tf.where(live, zero, variable))
+                local.assign(variable, tf.where(live, zero, variable))
         return whole, all_sums, all_counts

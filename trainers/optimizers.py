@@ -24,6 +24,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from trainers import config as config_lib
+from trainers import local
 
 # Shazeer and Stern 2018, section 9.
 _ADAFACTOR_DECAY, _ADAFACTOR_CLIP = 0.8, 1.0
@@ -93,7 +94,7 @@ class Optimizer(tf.Module):
             gradient = tf.where(live, gradient, tf.zeros_like(gradient))
             rate = tf.cast(tf.where(live, learning_rate, 0.0), kind)
             if self._config.weight_decay and self._is_decayed(name):
-                weight.assign_sub(rate * self._config.weight_decay * weight)
+                local.assign_sub(weight, rate * self._config.weight_decay * weight)
             given = Given(gradient, rate, live, tf.cast(updates, kind))
             self._update(name, weight, given)
 
@@ -151,11 +152,11 @@ class Lion(Optimizer):
     def _update(self, name: str, weight: tf.Variable, given: Given) -> None:
         moment = self.moment[name]
         beta1, beta2 = self._config.beta1, self._config.beta2
-        weight.assign_sub(
-            given.rate * tf.sign(beta1 * moment + (1 - beta1) * given.gradient)
+        local.assign_sub(
+            weight, given.rate * tf.sign(beta1 * moment + (1 - beta1) * given.gradient)
         )
         later = beta2 * moment + (1 - beta2) * given.gradient
-        moment.assign(tf.where(given.live, later, moment))
+        local.assign(moment, tf.where(given.live, later, moment))
 
 
 class Sgd(Optimizer):
@@ -169,8 +170,8 @@ class Sgd(Optimizer):
     def _update(self, name: str, weight: tf.Variable, given: Given) -> None:
         moment = self.moment[name]
         later = self._config.momentum * moment + given.gradient
-        weight.assign_sub(given.rate * later)
-        moment.assign(tf.where(given.live, later, moment))
+        local.assign_sub(weight, given.rate * later)
+        local.assign(moment, tf.where(given.live, later, moment))
 
 
 class Adafactor(Optimizer):
@@ -196,7 +197,7 @@ class Adafactor(Optimizer):
 
         def follow(mean: tf.Variable, now: tf.Tensor) -> tf.Tensor:
             later = decay * mean + (1 - decay) * now
-            mean.assign(tf.where(given.live, later, mean))
+            local.assign(mean, tf.where(given.live, later, mean))
             return later
 
         if name in self.full:
@@ -211,7 +212,7 @@ class Adafactor(Optimizer):
         update = given.gradient * inverse
         update /= tf.maximum(1.0, _root_mean_square(update) / _ADAFACTOR_CLIP)
         size = tf.maximum(_root_mean_square(weight), _ADAFACTOR_EPSILON2)
-        weight.assign_sub(given.rate * size * update)
+        local.assign_sub(weight, given.rate * size * update)
 
 
 KINDS: dict[str, Callable[[config_lib.OptimizerConfig, Named], Optimizer]] = {

@@ -117,6 +117,7 @@ class RecurrentEncoder(tf.Module):
     def __call__(self, ids: tf.Tensor, draw: noise.Noise) -> Encoded:
         """Returns what it says of int32 [B, S]."""
         num_rows, length = tf.unstack(tf.shape(ids))
+        draw = draw.positions_first(num_rows)
         stream = recurrent_encoder.embed(self.src_embedding, ids, self._dtype)
         stream = draw.dropout(stream, self._config.dropout_rate, "embedding")
         encoded = self.encoder(stream, recurrent_encoder.lengths(ids), draw)

@@ -58,6 +58,7 @@ class RepeatVector(tf.Module):
         self, batch: batching.Batch, *, smoothing: tf.Tensor, draw: noise.Noise
     ) -> losses.Losses:
         """Returns the loss over the real target tokens of a batch, in sums."""
+        draw = draw.positions_first(tf.shape(batch.src_ids)[0])
         start = self._start(batch.src_ids, draw)
         length = tf.shape(batch.tgt_out_ids)[1]
         rate = self._config.dropout_rate

@@ -114,6 +114,7 @@ class Rnn(tf.Module):
         self, batch: batching.Batch, *, smoothing: tf.Tensor, draw: noise.Noise
     ) -> losses.Losses:
         """Returns the loss over the real target tokens of a batch, in sums."""
+        draw = draw.positions_first(tf.shape(batch.src_ids)[0])
         start = self._start(batch.src_ids, draw)
         tgt_in_ids = self._inputs(batch, draw)
         stream = self._embed(self.tgt_embedding, tgt_in_ids, draw, "tgt_embedding")

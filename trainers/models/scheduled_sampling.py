@@ -39,7 +39,7 @@ def mixed(
         draw: Tosses the coins.
     """
     num_rows, length = tf.unstack(tf.shape(tgt_in_ids))
-    is_guessed = draw.uniform([length, num_rows], _PLACE) < probability  # [T, B]
+    is_guessed = draw.uniform(length, num_rows, _PLACE) < probability  # [T, B]
     references = tf.transpose(tgt_in_ids)  # [T, B]
 
     def one_position(position: Any, ids: Any, chosen: Any, state: Any) -> Any:

@@ -62,9 +62,61 @@ def test_without_a_step_or_a_rate_nothing_is_dropped():
 def test_uniform_numbers_are_a_function_of_seed_step_and_place():
     def draw(seed=1, step=1, place="a"):
         given = noise.Noise(seed, tf.constant(step, tf.int64))
-        return given.uniform([tf.constant(100), tf.constant(50)], place).numpy()
+        return given.uniform(tf.constant(100), tf.constant(50), place).numpy()
 
     assert draw().mean() == pytest.approx(0.5, abs=0.02)
     np.testing.assert_array_equal(draw(), draw())
     for changed in ({"seed": 2}, {"step": 2}, {"place": "b"}):
         assert (draw(**changed) != draw()).mean() > 0.99
+
+
+def _by_lane(first, num, shape=(240, 16), num_rows=None, place="a"):
+    draw = noise.Noise(
+        1, tf.constant(5, tf.int64), 0, noise.Lanes(tf.constant(first, tf.int64), num)
+    )
+    if num_rows is not None:
+        draw = draw.positions_first(tf.constant(num_rows))
+    return draw.dropout(tf.ones(shape), 0.5, place).numpy()
+
+
+@pytest.mark.parametrize("width", [16, 13])
+@pytest.mark.parametrize("num_readers", [2, 4])
+def test_replicas_draw_for_their_rows_what_one_would_draw(num_readers, width):
+    whole = _by_lane(0, 4, (240, width))
+    lanes, rows = 4 // num_readers, 240 // num_readers
+    parts = [
+        _by_lane(lanes * reader, lanes, (rows, width)) for reader in range(num_readers)
+    ]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    assert not np.array_equal(whole[:60], whole[60:120])
+
+
+def test_with_positions_first_the_lanes_are_still_parts_of_the_rows():
+    whole = _by_lane(0, 4, (5 * 24, 16), num_rows=24).reshape(5, 24, 16)
+    parts = [
+        _by_lane(2 * reader, 2, (5 * 12, 16), num_rows=12).reshape(5, 12, 16)
+        for reader in range(2)
+    ]
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
+
+
+def test_coins_are_tossed_by_lane_too():
+    def toss(first, num, num_rows):
+        lanes = noise.Lanes(first, num)
+        draw = noise.Noise(1, tf.constant(5, tf.int64), 0, lanes)
+        return draw.uniform(tf.constant(3), tf.constant(num_rows), "a").numpy()
+
+    parts = [toss(0, 2, 8), toss(2, 2, 8)]
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), toss(0, 4, 16))
+
+
+def test_parts_of_a_batch_and_lanes_never_share_their_noise():
+    draws = {
+        noise.Noise(1, tf.constant(1, tf.int64), micro, noise.Lanes(lane))
+        .dropout(tf.ones([1, 64]), 0.5, "a")
+        .numpy()
+        .tobytes()
+        for micro in range(4)
+        for lane in range(4)
+    }
+    assert len(draws) == 16
