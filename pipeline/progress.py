@@ -12,12 +12,18 @@ logger = logging.getLogger("sluice")
 _LOG_EVERY_SECS = 10.0
 
 
-def configure_logging() -> None:
-    """Sends log lines to stderr, with the time of day in front."""
+def configure_logging(*, worker: int = 0) -> None:
+    """Sends log lines to stderr, with the time of day in front.
+
+    Args:
+        worker: Number of this process. All but worker 0 send warnings alone, with their
+            number: what they have to tell is the same.
+    """
+    of = f"worker {worker}: " if worker else ""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
+    handler.setFormatter(logging.Formatter(f"%(asctime)s  {of}%(message)s", "%H:%M:%S"))
     logger.handlers[:] = [handler]
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.WARNING if worker else logging.INFO)
     logger.propagate = False
 
 

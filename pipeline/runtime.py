@@ -4,11 +4,13 @@ Importing TensorFlow takes seconds and prints lines on stderr that no environmen
 variable silences. An entry point first checks its flags and files, then calls `start`.
 """
 
+import contextlib
 import functools
 import os
 import re
 import sys
 import tempfile
+from collections.abc import Iterator
 
 # What TensorFlow says at every start on a machine without a GPU. All of it is true and
 # none of it is news; anything else is passed on.
@@ -23,26 +25,44 @@ _CHATTER = re.compile(
 
 
 @functools.cache
-def start(*, deterministic: bool = False) -> None:
+def start(
+    *, deterministic: bool = False, cpu_devices: int = 1, find_devices: bool = True
+) -> None:
     """Imports TensorFlow and finds its devices, passing on only unusual messages.
 
     Does nothing when it is called again.
 
     Args:
         deterministic: Whether operations must give the same bits each time.
+        cpu_devices: Into how many devices the processor is split.
+        find_devices: Whether to find them at once. A process among several leaves it to
+            the strategy, which must come first.
     """
     # Levels below warning tell how TensorFlow works, for instance that a dataset ended.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    with without_chatter():
+        import tensorflow as tf
+
+        if deterministic:
+            tf.config.experimental.enable_op_determinism()
+        if cpu_devices > 1:
+            tf.config.set_logical_device_configuration(
+                tf.config.list_physical_devices("CPU")[0],
+                [tf.config.LogicalDeviceConfiguration()] * cpu_devices,
+            )
+        if find_devices:
+            tf.config.list_logical_devices()
+
+
+@contextlib.contextmanager
+def without_chatter() -> Iterator[None]:
+    """Holds back what is said on stderr in the block; then passes on what is news."""
     sys.stderr.flush()
     saved = os.dup(2)
     with tempfile.TemporaryFile() as messages:
         os.dup2(messages.fileno(), 2)
         try:
-            import tensorflow as tf
-
-            if deterministic:
-                tf.config.experimental.enable_op_determinism()
-            tf.config.list_logical_devices()
+            yield
         finally:
             os.dup2(saved, 2)
             os.close(saved)

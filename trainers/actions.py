@@ -14,6 +14,7 @@ from trainers import (
     clock,
     config,
     naming,
+    replicas,
     run_directory,
     run_state,
     signals,
@@ -23,6 +24,7 @@ from trainers import (
 )
 
 _MAX_FAILED_SAVES = 3
+_STEPS_BETWEEN_VOTES = 8
 
 
 class FinishedError(Exception):
@@ -154,8 +156,11 @@ class Evaluate:
         watch: clock.Clock,
         bar: progress.Progress,
         asked: config.TrainConfig,
+        *,
+        keeps_best: bool = True,
     ) -> None:
-        """Opens the TensorBoard events."""
+        """Opens the TensorBoard events; `keeps_best` lets it write checkpoints."""
+        self._keeps_best = keeps_best
         self._step, self._validate = step, validate
         self._directory, self._state = directory, state
         self._watch, self._bar = watch, bar
@@ -221,6 +226,8 @@ class Evaluate:
             state.early_stop = True
 
     def _keep(self, step: int) -> None:
+        if not self._keeps_best:
+            return
         checkpoints.save(
             self._directory.best,
             step,
@@ -242,8 +249,10 @@ class Save:
         state: run_state.RunState,
         watch: clock.Clock,
         asked: config.RunConfig,
+        over: replicas.Replicas = replicas.ALONE,
     ) -> None:
         """`save` writes a checkpoint of a step."""
+        self._over = over
         self._save, self._stop, self._state, self._watch = save, stop, state, watch
         self._asked = asked
         self._saved_at = time.monotonic()
@@ -257,9 +266,8 @@ class Save:
             FinishedError: When the time for training is used up, or validation has not
                 got better for too long.
         """
-        over = self._over()
         last = step == self._asked.num_steps
-        stopping = self._stop.reason is not None
+        stopping, over = self._ends(step, is_last=last)
         if (
             step % self._asked.save_every_steps == 0
             or last
@@ -270,21 +278,34 @@ class Save:
             with self._watch.excluded():
                 self._save_or_complain(step, last_chance=bool(last or over or stopping))
             self._saved_at = time.monotonic()
+        if stopping or over or last:
+            self._over.wait()  # for the chief's checkpoint
         if stopping and (not last or self._state.unvalidated):
+            reason = self._stop.reason or "a signal to another worker"
             raise exits.Refusal(
                 exits.PREEMPTED,
-                f"stopped by {self._stop.reason} after step {step}, which is saved; "
+                f"stopped by {reason} after step {step}, which is saved; "
                 "the same command goes on from there",
             )
         if over:
             raise FinishedError(over)
 
-    def _over(self) -> str | None:
-        """Returns why the run ends with this step, if it does."""
+    def _ends(self, step: int, *, is_last: bool) -> tuple[bool, str | None]:
+        """Returns whether a signal ends the run, and why else it ends, if it does.
+
+        Clocks and signals differ between processes, so these ask each other, which
+        holds up a GPU, every few steps.
+        """
         if self._state.early_stop:
-            return "early_stop"
+            return bool(self._stop), "early_stop"
         limit = self._asked.max_train_secs
-        return "time" if 0 < limit <= self._watch.total_secs() else None
+        votes = [bool(self._stop), 0 < limit <= self._watch.total_secs()]
+        if self._over.worker.num_workers > 1:
+            if step % _STEPS_BETWEEN_VOTES and not is_last:
+                return False, None
+            votes = self._over.any(votes)
+        stopping, too_long = votes
+        return stopping, "time" if too_long else None
 
     def _save_or_complain(self, step: int, *, last_chance: bool) -> None:
         """Saves; a full disk is logged and tried again when the next save is due."""

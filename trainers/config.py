@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from pipeline import config as pipeline_config
 from pipeline import exits, knobs, locations
+from trainers import strategy_config
 from trainers.models import config as model_config
 
 
@@ -311,6 +312,10 @@ class TrainConfig(Protocol):
         """What weights begin with."""
 
     @property
+    def distribution(self) -> strategy_config.StrategyConfig:
+        """Over which devices and processes."""
+
+    @property
     def validation(self) -> Judged:
         """When to validate, and what is best."""
 
@@ -374,6 +379,7 @@ class Seq2SeqConfig:
     """Everything a sequence-to-sequence run depends on."""
 
     run: RunConfig
+    distribution: strategy_config.StrategyConfig
     start: StartConfig
     validation: ValidationConfig
     model: model_config.ModelConfig
@@ -383,6 +389,12 @@ class Seq2SeqConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError for settings that do not go together."""
+        strategy_config.check(self.distribution, self.run.xla, self.batch)
+        if self.model.model == "keras" and self.distribution.strategy != "none":
+            raise ValueError(
+                f"--strategy={self.distribution.strategy} is not for --model=keras, "
+                "whose layers draw their dropout by themselves"
+            )
         if self.model.model == "keras" and self.run.dtype not in ("auto", "float32"):
             raise ValueError(
                 f"--dtype={self.run.dtype} is not for --model=keras, whose layers have "

@@ -11,7 +11,7 @@ from trainers import clock
 _CGROUP_LIMIT = pathlib.Path("/sys/fs/cgroup/memory.max")
 
 
-def describe() -> dict[str, str]:
+def describe(num_replicas: int = 1) -> dict[str, str]:
     """Returns what the bits of a run depend on besides its flags and data."""
     devices = [device.device_type for device in tf.config.list_physical_devices()]
     return {
@@ -20,6 +20,7 @@ def describe() -> dict[str, str]:
         "cpu": _cpu_info().get("model name", ""),
         "cpus": str(os.cpu_count()),
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", ""),
+        "replicas": str(num_replicas),
     }
 
 

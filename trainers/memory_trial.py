@@ -10,9 +10,11 @@ from pipeline import plan as plan_lib
 
 
 def largest_batches(
-    plan: plan_lib.Plan, kind: examples.Kind = examples.PAIRS
+    plan: plan_lib.Plan, kind: examples.Kind = examples.PAIRS, num_readers: int = 1
 ) -> list[Any]:
     """Returns batches as large as any of any epoch: one or two full ones.
+
+    With several readers they are one reader's part.
 
     The one with the most tokens on both sides, for activations and logits, and the one
     with the largest square, for attention. They are full of unknown words, so that no
@@ -21,7 +23,9 @@ def largest_batches(
     src, tgt, rows = plan.buckets.src, plan.buckets.tgt, plan.buckets.rows
     sizes = (rows * (src + tgt), rows * np.maximum(src, tgt) ** 2)
     chosen = dict.fromkeys(int(np.argmax(size)) for size in sizes)
-    return [kind.full(int(rows[k]), int(src[k]), int(tgt[k])) for k in chosen]
+    return [
+        kind.full(int(rows[k]) // num_readers, int(src[k]), int(tgt[k])) for k in chosen
+    ]
 
 
 def told(batches: Sequence[Any]) -> str:

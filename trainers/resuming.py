@@ -10,6 +10,7 @@ from trainers import (
     checkpoints,
     machine,
     naming,
+    replicas,
     run_directory,
     run_state,
     train_step,
@@ -23,6 +24,7 @@ def restore(
     *,
     new_data: bool,
     defaults: dict[str, Any],
+    over: replicas.Replicas = replicas.ALONE,
 ) -> tuple[plan_lib.Cursor, float]:
     """Restores the newest checkpoint; returns the cursor and the seconds spent before.
 
@@ -32,10 +34,37 @@ def restore(
         state: What is restored beside it.
         new_data: Whether to go on with other data.
         defaults: Values of flags, for those that the run was begun without knowing.
+        over: The replicas that go on; the chief's process restores first.
 
     Raises:
         exits.Refusal: With `MISMATCH` if the run was begun with other flags or data.
     """
+    expected = None if over.is_chief else over.from_chief(0)
+    cursor, secs = _restore(
+        directory, step, state, new_data=new_data, defaults=defaults, over=over
+    )
+    number = int(step.step.numpy())
+    if expected is None:
+        over.from_chief(number)
+    elif number != expected:
+        raise exits.Refusal(
+            exits.MISSING_INPUT,
+            f"--workdir={directory.checkpoints.parent}: worker {over.worker.number} "
+            f"finds step {number} there, the chief step {expected}; it must be the "
+            "same directory for all hosts",
+        )
+    return cursor, secs
+
+
+def _restore(
+    directory: run_directory.RunDirectory,
+    step: train_step.TrainStep,
+    state: run_state.RunState,
+    *,
+    new_data: bool,
+    defaults: dict[str, Any],
+    over: replicas.Replicas,
+) -> tuple[plan_lib.Cursor, float]:
     checkpoints.remove_partial(directory.checkpoints)
     newest = checkpoints.read_newest(directory.checkpoints)
     if newest is None:
@@ -61,7 +90,7 @@ def restore(
     source = str(checkpoints.path_of(directory.checkpoints, number))
     checkpoints.restore(tensors, naming.variables(step), source)
     state.num_resumes += 1
-    _note_machine(state, saved.get("machine"), number)
+    _note_machine(state, saved.get("machine"), machine.describe(over.count), number)
     progress.logger.info("resumed after step %d", number)
     return cursor, saved["secs"]
 
@@ -93,11 +122,16 @@ def _differences(
 
 
 def _note_machine(
-    state: run_state.RunState, before: dict[str, str] | None, step: int
+    state: run_state.RunState,
+    before: dict[str, str] | None,
+    now: dict[str, str],
+    step: int,
 ) -> None:
     """Warns and notes where a resumed run is not comparable bit for bit any more."""
-    now = machine.describe()
-    if before is None or before == now:
+    if before is None:
+        return
+    before = {"replicas": "1", **before}  # older checkpoints did not say
+    if before == now:
         return
     changed = {
         name: f"{before.get(name)} -> {value}"

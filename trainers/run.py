@@ -7,6 +7,7 @@ from pipeline import plan as plan_lib
 from trainers import (
     clock,
     config,
+    replicas,
     run_directory,
     run_state,
     signals,
@@ -30,6 +31,7 @@ class Run:
     state: run_state.RunState
     watch: clock.Clock
     stop: signals.StopRequest
+    over: replicas.Replicas
 
     @property
     def next_step(self) -> int:

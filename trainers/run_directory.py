@@ -22,6 +22,7 @@ VOCABULARY = "vocabulary"
 START = "init_from.json"
 LABELS = "labels.json"
 EVENTS = "events"
+WORKERS = "workers"
 _SAMPLES_HEAD = "== step "
 _VALIDATION = "valid_loss"  # what a line of metrics.jsonl about a validation has
 
@@ -78,13 +79,27 @@ def labels(workdir: pathlib.Path) -> list[str]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-class RunDirectory:
-    """Paths and small files of a run."""
+def own(path: pathlib.Path, worker: int) -> pathlib.Path:
+    """Returns the directory that a worker of a run has for itself."""
+    return path / WORKERS / str(worker) if worker else path
 
-    def __init__(self, path: pathlib.Path) -> None:
-        """Makes the directory if it is not there."""
-        path.mkdir(parents=True, exist_ok=True)
-        self.path = path
+
+class RunDirectory:
+    """Paths and small files of a run.
+
+    The chief's are those of the run. Every other worker has logs of its own beside
+    them, and reads the chief's checkpoints.
+    """
+
+    def __init__(self, path: pathlib.Path, worker: int = 0) -> None:
+        """Makes the directory if it is not there.
+
+        Args:
+            path: Of the run.
+            worker: Number of this process, 0 for the chief.
+        """
+        self.path = own(path, worker)
+        self.path.mkdir(parents=True, exist_ok=True)
         self.checkpoints = path / CHECKPOINTS
         self.best = path / BEST
         self.vocabulary = path / VOCABULARY

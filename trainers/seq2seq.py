@@ -31,21 +31,29 @@ def main(asked: config.Seq2SeqConfig) -> None:
     corpora = mixing.corpora(home, asked.batch)
     for corpus in corpora:
         manifest.check_files(corpus.facts, corpus.directory, "train")
-    workdir = asked.run.workdir_path
-    with files.locked(workdir / files.LOCK_NAME, what=f"--workdir={workdir}"):
+    workdir, worker = asked.run.workdir_path, asked.distribution.worker()
+    progress.configure_logging(worker=worker.number)
+    lock = run_directory.own(workdir, worker.number) / files.LOCK_NAME
+    with files.locked(lock, what=f"--workdir={workdir}"):
         stop = signals.StopRequest()
-        runtime.start(deterministic=asked.run.deterministic)
-        from trainers import precision, starting, tasks, training, validation
+        runtime.start(
+            deterministic=asked.run.deterministic,
+            cpu_devices=asked.distribution.cpu_devices,
+            find_devices=worker.num_workers == 1,
+        )
+        from trainers import precision, replicas, starting, tasks, training, validation
         from trainers.models import build
 
+        over = replicas.make(asked.distribution, asked.batch.plan_lanes)
         dtype = precision.dtype_of(asked.run.dtype)
         unchanged = {
             "flags": asked.fixed() | {"dtype": dtype},
             "data": mixing.identity(corpora),
             "vocabulary": [entry.sha256 for entry in entries],
         }
-        directory = run_directory.RunDirectory(workdir)
-        model = build.make(asked, vocabularies, dtype)
+        directory = run_directory.RunDirectory(workdir, worker.number)
+        with over.scope():
+            model = build.make(asked, vocabularies, dtype)
         ready = training.prepare(
             asked,
             tasks.SEQ2SEQ,
@@ -58,11 +66,14 @@ def main(asked: config.Seq2SeqConfig) -> None:
                 budgeted, vocabularies, model, lambda: bool(stop)
             ),
             stop=stop,
+            over=over,
         )
         # Not before the checkpoint agrees: a refused command changes nothing.
-        vocabulary.copy(home, vocabularies, directory.vocabulary)
+        if over.is_chief:
+            vocabulary.copy(home, vocabularies, directory.vocabulary)
         directory.write_flags(binding.to_lines(ready.config))
-        training.run(ready)
+        with over.noticing_losses():
+            training.run(ready)
 
 
 if __name__ == "__main__":

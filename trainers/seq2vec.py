@@ -32,15 +32,23 @@ def main(asked: seq2vec_config.Seq2VecConfig) -> None:
     corpora = mixing.corpora(home, asked.batch)
     for corpus in corpora:
         manifest.check_files(corpus.facts, corpus.directory, "train")
-    workdir = asked.run.workdir_path
-    with files.locked(workdir / files.LOCK_NAME, what=f"--workdir={workdir}"):
+    workdir, worker = asked.run.workdir_path, asked.distribution.worker()
+    progress.configure_logging(worker=worker.number)
+    lock = run_directory.own(workdir, worker.number) / files.LOCK_NAME
+    with files.locked(lock, what=f"--workdir={workdir}"):
         stop = signals.StopRequest()
-        runtime.start(deterministic=asked.run.deterministic)
-        from trainers import precision, training, vector_tasks
+        runtime.start(
+            deterministic=asked.run.deterministic,
+            cpu_devices=asked.distribution.cpu_devices,
+            find_devices=worker.num_workers == 1,
+        )
+        from trainers import precision, replicas, training, vector_tasks
 
+        over = replicas.make(asked.distribution, asked.batch.plan_lanes)
         dtype = precision.dtype_of(asked.run.dtype)
         make = vector_tasks.classes if names else vector_tasks.pairs
-        parts = make(asked, corpora, facts, dtype, lambda: bool(stop))
+        with over.scope():
+            parts = make(asked, corpora, facts, dtype, lambda: bool(stop))
         unchanged = {
             "flags": asked.fixed() | {"dtype": dtype},
             "data": mixing.identity(corpora),
@@ -58,14 +66,17 @@ def main(asked: seq2vec_config.Seq2VecConfig) -> None:
             dtype=dtype,
             validate=parts.validate,
             stop=stop,
+            over=over,
         )
-        directory = run_directory.RunDirectory(workdir)
+        directory = run_directory.RunDirectory(workdir, worker.number)
         # Not before the checkpoint agrees: a refused command changes nothing.
-        vocabulary.copy_entries(home, entries, directory.vocabulary)
-        if names:
+        if over.is_chief:
+            vocabulary.copy_entries(home, entries, directory.vocabulary)
+        if names and over.is_chief:
             directory.write_labels(names)
         directory.write_flags(binding.to_lines(ready.config))
-        training.run(ready)
+        with over.noticing_losses():
+            training.run(ready)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from typing import Any
 
 from pipeline import config as pipeline_config
 from pipeline import knobs
-from trainers import config
+from trainers import config, strategy_config
 from trainers.models import seq2vec_config
 
 
@@ -41,6 +41,7 @@ class Seq2VecConfig:
     """Everything a sequence-to-vector run depends on."""
 
     run: config.RunConfig
+    distribution: strategy_config.StrategyConfig
     start: config.StartConfig
     validation: ValidationConfig
     model: seq2vec_config.EncoderConfig
@@ -51,6 +52,12 @@ class Seq2VecConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError for settings that do not go together."""
+        strategy_config.check(self.distribution, self.run.xla, self.batch)
+        if self.head.head == "embedding" and self.distribution.strategy != "none":
+            raise ValueError(
+                f"--strategy={self.distribution.strategy}: --head=embedding compares "
+                "all pairs of a batch, which replicas would take apart"
+            )
         foreign = {"classes": "retrieval_accuracy", "embedding": "macro_f1"}
         if self.validation.best_metric == foreign[self.head.head]:
             raise ValueError(

@@ -14,7 +14,16 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline import batching
-from trainers import averages, gradient_sums, losses, naming, noise, optimizers
+from trainers import (
+    averages,
+    gradient_sums,
+    local,
+    losses,
+    naming,
+    noise,
+    optimizers,
+    replicas,
+)
 from trainers import config as config_lib
 
 _FIRST_LOSS_SCALE = 2.0**15
@@ -51,7 +60,7 @@ class Totals(tf.Module):
     def add(self, values: dict[str, tf.Tensor]) -> None:
         """Adds to some of the sums, in the graph."""
         for name, value in values.items():
-            self.sums[name].assign_add(tf.cast(value, tf.float64))
+            local.assign_add(self.sums[name], tf.cast(value, tf.float64))
 
     def take(self) -> dict[str, float]:
         """Returns the sums and begins again at 0."""
@@ -80,8 +89,8 @@ class LossScale(tf.Module):
         grown = tf.where(due, self.value * 2.0, self.value)
         value = tf.where(finite, grown, tf.maximum(self.value / 2.0, 1.0))
         good = tf.where(finite & ~due, self.good_steps + 1, 0)
-        self.value.assign(tf.where(live, value, self.value))
-        self.good_steps.assign(tf.where(live, good, self.good_steps))
+        local.assign(self.value, tf.where(live, value, self.value))
+        local.assign(self.good_steps, tf.where(live, good, self.good_steps))
 
 
 class TrainStep(tf.Module):
@@ -98,6 +107,7 @@ class TrainStep(tf.Module):
         spec: Any = batching.SPEC,
         frozen: Collection[str] = (),
         xla: bool = False,
+        over: replicas.Replicas = replicas.ALONE,
     ) -> None:
         """Makes the optimizer's variables; nothing is traced yet.
 
@@ -110,6 +120,7 @@ class TrainStep(tf.Module):
             spec: Signature of its batches.
             frozen: Names of weights that are not trained.
             xla: Whether to compile the step for each shape of batch.
+            over: The replicas that take the step, in whose scope this is made.
         """
         super().__init__()
         self.model = model
@@ -143,11 +154,11 @@ class TrainStep(tf.Module):
             if optimizer.accumulate_steps > 1
             else None
         )
-        compiled = {"autograph": False, "jit_compile": xla or None}
-        self._traced = tf.function(self._update, input_signature=[spec], **compiled)
-        self._traced_accumulation = tf.function(
-            self._accumulate, input_signature=[spec], **compiled
-        )
+        # The sum of losses is divided by the tokens of all parts, once they are known.
+        self._is_one_part = self._accumulated is None and over.count == 1
+        self._over = over
+        self._traced = over.traced(self._update, spec, xla=xla)
+        self._traced_accumulation = over.traced(self._accumulate, spec, xla=xla)
 
     @property
     def num_weights(self) -> int:
@@ -176,9 +187,9 @@ class TrainStep(tf.Module):
         self.learning_rate.assign(learning_rate)
         *first, last = micro_batches
         for batch in first:
-            self._traced_accumulation(batch)
+            self._traced_accumulation(self._over.deal(batch))
             self._check_traces(batch)
-        self._traced(last)
+        self._traced(self._over.deal(last))
         self._check_traces(last)
 
     def try_memory(
@@ -201,9 +212,10 @@ class TrainStep(tf.Module):
         before = [variable.numpy() for variable in own]
         self._live.assign(False)
         for batch in batches:
+            dealt = self._over.deal(batch)
             if self._accumulated is not None:
-                self._traced_accumulation(batch)
-            self._traced(batch)
+                self._traced_accumulation(dealt)
+            self._traced(dealt)
             self._check_traces(batch)
             on_batch()
         self._live.assign(True)
@@ -262,10 +274,10 @@ class TrainStep(tf.Module):
             sums = self.model.losses(
                 batch,
                 smoothing=tf.convert_to_tensor(self.label_smoothing),
-                draw=noise.Noise(self._seed, self.step, micro),
+                draw=noise.Noise(self._seed, self.step, micro, self._over.lanes()),
             )
             loss = sums.loss_sum
-            if self._accumulated is None:
+            if self._is_one_part:
                 # A batch of filler rows alone would divide by zero.
                 loss /= tf.maximum(sums.num_tokens, 1.0)
             if hasattr(self, "loss_scale"):
@@ -282,16 +294,10 @@ class TrainStep(tf.Module):
 
     def _update(self, batch: Any) -> None:
         live = tf.convert_to_tensor(self._live)
-        self.step.assign_add(tf.cast(live, tf.int64))
+        local.assign_add(self.step, tf.cast(live, tf.int64))
+        gradients, sums, counts = self._over.total(self._sums(batch, live))
         scale: tf.Tensor | float = 1.0
-        counts = batching.count(batch)
-        if self._accumulated is None:
-            gradients, sums = self._gradients(batch, 0)
-        else:
-            gradients, sums = self._gradients(batch, self._accumulated.count)
-            gradients, sums, counts = self._accumulated.take(
-                gradients, sums, counts, live
-            )
+        if not self._is_one_part:
             num_tokens = tf.maximum(sums.num_tokens, 1.0)
             scale = tf.cast(1.0 / num_tokens, self._sum_dtype)
         if hasattr(self, "loss_scale"):
@@ -316,13 +322,24 @@ class TrainStep(tf.Module):
             self.ema.update(self._weights, self.ema_decay, updates, finite & live)
         self._count(counts, sums, norm, finite, live)
 
+    def _sums(
+        self, batch: Any, live: tf.Tensor
+    ) -> tuple[dict[str, tf.Tensor], losses.Losses, batching.Counts]:
+        """Returns gradients, losses and counts of this replica's batch, all parts."""
+        counts = batching.count(batch)
+        if self._accumulated is None:
+            return *self._gradients(batch, 0), counts
+        gradients, sums = self._gradients(batch, self._accumulated.count)
+        return self._accumulated.take(gradients, sums, counts, live)
+
     def _note_skipped(self, finite: tf.Tensor, live: tf.Tensor) -> None:
         skipped = tf.cast(~finite & live, tf.int64)
-        self.skipped_steps.assign_add(skipped)
+        local.assign_add(self.skipped_steps, skipped)
         in_row = tf.where(finite, tf.zeros_like(skipped), self.skipped_in_row + 1)
-        self.skipped_in_row.assign(tf.where(live, in_row, self.skipped_in_row))
-        self.most_skipped_in_row.assign(
-            tf.maximum(self.most_skipped_in_row, self.skipped_in_row)
+        in_row = tf.where(live, in_row, self.skipped_in_row)
+        local.assign(self.skipped_in_row, in_row)
+        local.assign(
+            self.most_skipped_in_row, tf.maximum(self.most_skipped_in_row, in_row)
         )
 
     def _count(

@@ -32,6 +32,7 @@ from trainers import (
     machine,
     memory_trial,
     naming,
+    replicas,
     resuming,
     run_directory,
     run_state,
@@ -107,6 +108,7 @@ def prepare(
     dtype: str,
     validate: Callable[[Any], validation.Validate | None],
     stop: signals.StopRequest,
+    over: replicas.Replicas = replicas.ALONE,
 ) -> run_lib.Run:
     """Makes the step, and restores the newest checkpoint.
 
@@ -122,21 +124,24 @@ def prepare(
         validate: Returns how to validate for a config with a budget; called once the
             checkpoint agrees.
         stop: Whether the process was asked to stop.
+        over: The replicas, in whose scope the model was made.
 
     Raises:
         exits.Refusal: If the run cannot be what was asked.
     """
-    directory = run_directory.RunDirectory(asked.run.workdir_path)
-    step = train_step.TrainStep(
-        model,
-        asked.optimizer,
-        label_smoothing=asked.run.label_smoothing,
-        seed=asked.run.seed,
-        dtype=dtype,
-        spec=task.spec,
-        frozen=starting.frozen(list(naming.variables(model)), asked.start.freeze),
-        xla=asked.run.xla,
-    )
+    directory = run_directory.RunDirectory(asked.run.workdir_path, over.worker.number)
+    with over.scope():
+        step = train_step.TrainStep(
+            model,
+            asked.optimizer,
+            label_smoothing=asked.run.label_smoothing,
+            seed=asked.run.seed,
+            dtype=dtype,
+            spec=task.spec,
+            frozen=starting.frozen(list(naming.variables(model)), asked.start.freeze),
+            xla=asked.run.xla,
+            over=over,
+        )
     if asked.batch.tokens_per_batch == pipeline_config.AUTO:
         saved = resuming.saved_flag(directory, "tokens_per_batch")
         tokens = saved or _fitting_tokens(asked, corpora, kind, step)
@@ -151,6 +156,7 @@ def prepare(
         state,
         new_data=asked.run.new_data,
         defaults=knobs.defaults(asked),
+        over=over,
     )
     if not step.step.numpy():
         reports = starting.begin(starting.weights_of(model), asked.start, pieces)
@@ -170,6 +176,7 @@ def prepare(
         state=state,
         watch=clock.Clock(secs),
         stop=stop,
+        over=over,
     )
 
 
@@ -248,7 +255,9 @@ def _announce(ready: run_lib.Run) -> None:
 
 def _try_memory(ready: run_lib.Run) -> None:
     """Runs the largest batches of the plan through the step, without an effect."""
-    batches = memory_trial.largest_batches(ready.source.plan, ready.source.kind)
+    batches = memory_trial.largest_batches(
+        ready.source.plan, ready.source.kind, ready.over.worker.num_workers
+    )
     ready.step.try_memory(batches)
     begin = time.monotonic()
     ready.step.try_memory(batches[-1:])  # again: now nothing is prepared for its shape
@@ -278,7 +287,7 @@ def _loop(ready: run_lib.Run) -> None:
     asked = ready.config.run
     last, first = asked.num_steps, ready.next_step
     shapes: set[tuple[tuple[int, ...], ...]] = set()
-    stream = input_pipeline.Stream(ready.source, ready.cursor)
+    stream = input_pipeline.Stream(ready.source, ready.cursor, reader=ready.over.reader)
     schedule = schedules.make(ready.config.schedule, last)
     with progress.Progress("training", unit="steps", total=last, done=first - 1) as bar:
         log = actions.Log(
@@ -351,6 +360,7 @@ def _judging(
                 ready.watch,
                 bar,
                 ready.config,
+                keeps_best=ready.over.is_chief,
             )
         )
     found.append(
@@ -360,6 +370,7 @@ def _judging(
             ready.state,
             ready.watch,
             ready.config.run,
+            ready.over,
         )
     )
     return found
@@ -377,11 +388,13 @@ def _micro_batches(
 
 
 def _save(ready: run_lib.Run, stream: input_pipeline.Stream, step: int) -> None:
+    if not ready.over.is_chief:
+        return
     state = {
         **dataclasses.asdict(ready.state),
         "cursor": list(stream.cursor),
         "secs": ready.watch.total_secs(),
-        "machine": machine.describe(),
+        "machine": machine.describe(ready.over.count),
     }
     directory = ready.directory.checkpoints
     checkpoints.save(directory, step, naming.variables(ready.step), state)

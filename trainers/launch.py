@@ -1,0 +1,158 @@
+r"""Starts the workers of a run with --strategy=multiworker, and ends as they did.
+
+    python -m trainers.launch --num_workers=2 -- trainers.seq2seq \
+        --strategy=multiworker --plan_lanes=2 --flagfile=...
+
+    srun python -m trainers.launch -- trainers.seq2seq --strategy=multiworker ...
+
+The first starts two workers on this host; the second is one of Slurm's, or of whoever
+has set TF_CONFIG. When a worker is lost TensorFlow ends the others, one with an error,
+another by SIGABRT. Here that is exit code 75, after which the same command goes on from
+the newest checkpoint; what a worker refuses keeps its code.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import types
+from collections.abc import Sequence
+
+from flags import binding
+from pipeline import exits, knobs, progress
+
+_BUGS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
+_PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+_POLL_SECS = 0.2
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LaunchConfig:
+    """Which workers to start."""
+
+    num_workers: int = knobs.knob(
+        0,
+        "Workers of this host, joined over its loopback interface; 0 for one whose "
+        "others TF_CONFIG or Slurm name.",
+    )
+    grace_secs: float = knobs.knob(
+        60.0,
+        "When a worker has ended, how long the others have before they are killed.",
+    )
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for numbers that cannot be."""
+        if self.num_workers < 0:
+            raise ValueError(
+                f"--num_workers must be at least 0, got {self.num_workers}"
+            )
+        if self.grace_secs < 0:
+            raise ValueError(f"--grace_secs must be at least 0, got {self.grace_secs}")
+
+
+def main(asked: LaunchConfig, command: Sequence[str]) -> None:
+    """Starts the workers and waits for them.
+
+    Args:
+        asked: How many.
+        command: A module and its flags.
+
+    Raises:
+        exits.Refusal: With the code that the run ends with, if it is not 0.
+    """
+    if not command:
+        raise exits.Refusal(
+            exits.USAGE, "nothing to start: name a program after --, as in --help"
+        )
+    workers = [
+        subprocess.Popen(  # a worker's exit code is looked at below
+            [sys.executable, "-m", *command], env={**os.environ, **variables}
+        )
+        for variables in environments(asked.num_workers)
+    ]
+
+    def pass_on(number: int, _: types.FrameType | None) -> None:
+        for worker in workers:
+            worker.send_signal(number)
+
+    for number in _PASSED_ON:
+        signal.signal(number, pass_on)
+    try:
+        codes = _wait(workers, asked.grace_secs)
+    finally:
+        for worker in workers:
+            with contextlib.suppress(ProcessLookupError):
+                worker.kill()
+    code = exit_code(codes)
+    if code:
+        told = ", ".join(f"worker {k}: {code}" for k, code in enumerate(codes))
+        raise exits.Refusal(code, f"not all workers ended well ({told})")
+
+
+def environments(num_workers: int) -> list[dict[str, str]]:
+    """Returns what each worker's environment has beside this one's."""
+    if not num_workers:
+        return [{}]
+    with contextlib.ExitStack() as stack:
+        sockets = [
+            stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+            for _ in range(num_workers)
+        ]
+        for one in sockets:  # all open at once, so that no port comes twice
+            one.bind(("127.0.0.1", 0))
+        hosts = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
+    return [
+        {
+            "TF_CONFIG": json.dumps(
+                {
+                    "cluster": {"worker": hosts},
+                    "task": {"type": "worker", "index": number},
+                }
+            )
+        }
+        for number in range(num_workers)
+    ]
+
+
+def exit_code(codes: Sequence[int]) -> int:
+    """Returns how a run has ended whose workers ended so; below 0 for a signal.
+
+    What one of them refused counts before what the others made of it.
+    """
+    refusals = [code for code in codes if code > 0 and code != exits.PREEMPTED]
+    bugs = [code for code in codes if -code in _BUGS]
+    if refusals:
+        return refusals[0]
+    if bugs:
+        return exits.BUG
+    return exits.PREEMPTED if any(codes) else exits.DONE
+
+
+def _wait(workers: Sequence["subprocess.Popen[bytes]"], grace_secs: float) -> list[int]:
+    """Returns the exit codes; kills what goes on long after one has ended."""
+    ended: float | None = None
+    while True:
+        codes = [worker.poll() for worker in workers]
+        known = [code for code in codes if code is not None]
+        if len(known) == len(workers):
+            return known
+        now = time.monotonic()
+        if known and ended is None:
+            ended = now
+        if ended is not None and now - ended > grace_secs:
+            for worker in workers:
+                worker.kill()
+        time.sleep(_POLL_SECS)
+
+
+if __name__ == "__main__":
+    progress.configure_logging()
+    place = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    parsed = binding.parse_or_exit(sys.argv[:place], LaunchConfig, __doc__)
+    sys.exit(exits.run(functools.partial(main, parsed, sys.argv[place + 1 :])))
