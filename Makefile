@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-extras quickstart preprocess train evaluate translate test lint check bench lock clean
+.PHONY: help setup setup-dev setup-extras quickstart preprocess train evaluate translate test lint check bench test-gpu bench-gpu lock clean
 
 PYTHON ?= python3.11
 FLAGS ?=
@@ -7,24 +7,26 @@ WORKDIR ?= runs/quickstart/work
 DATA_DIR ?= runs/quickstart/data
 SPLIT ?= test
 CHECKPOINTS ?= best
+GPU ?=
+KIND = $(if $(GPU),-gpu)
 RUN = .venv/bin/python -m
 
 help: ## List the targets.
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/.runtime ## Install what a run needs into .venv.
+setup: .venv/.runtime$(KIND) ## Install what a run needs into .venv; GPU=1 with CUDA.
 
 setup-dev: .venv/.dev ## Install what tests and lint need as well.
 
 setup-extras: setup ## Install what parquet, some exports and the page to try need.
 	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-extras.lock
 
-.venv/.runtime: requirements.lock
+.venv/.runtime$(KIND): requirements$(KIND).lock
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements$(KIND).lock
 	@touch $@
 
-.venv/.dev: requirements-dev.lock .venv/.runtime
+.venv/.dev: requirements-dev.lock .venv/.runtime$(KIND)
 	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
 	@touch $@
 
@@ -68,9 +70,16 @@ bench: setup ## Print the tables of figures for DATA_DIR, and for TEXT (TSV) if 
 	$(RUN) tests.benchmarks.decoding
 	$(RUN) pipeline.inspect --data_dir=$(DATA_DIR) --benchmark_secs=10 --compare --examples=0
 
+test-gpu: setup-dev ## Check the step and exact resume on this host's GPUs (make setup GPU=1).
+	$(RUN) pytest tests/gpu
+
+bench-gpu: setup ## Print the step's speed on a GPU: precisions, XLA, share of its peak.
+	$(RUN) tests.benchmarks.gpu
+
 lock: ## Pin the newest versions that requirements*.in allow (needs uv).
 	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade requirements.in -o requirements.lock
 	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements.lock requirements-extras.in -o requirements-extras.lock
+	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements.lock requirements-gpu.in -o requirements-gpu.lock
 	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements.lock -c requirements-extras.lock requirements-dev.in -o requirements-dev.lock
 
 clean: ## Remove what tests and runs left; .venv stays.

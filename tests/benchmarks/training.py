@@ -59,7 +59,8 @@ def main() -> None:
     rows = []
     for name, sizes in (("d256 ff1024 3+3", _SIZES), ("tiny d128 ff256 4+4", _TINY)):
         runs = {f"ours {dtype}": ours(sizes, size, dtype) for dtype in dtypes()} | {
-            "keras fit float32": fit(_keras_model(sizes, size))
+            f"keras fit {dtype}": fit(_keras_model(sizes, size, dtype))
+            for dtype in dtypes()
         }
         rows += compare(name, runs, made, asked.rounds)
     print(json.dumps({"training": rows}))
@@ -159,8 +160,11 @@ class _Positions(keras.layers.Layer):
         return values * width**0.5 + positions
 
 
-def _keras_model(sizes: model_config.ModelConfig, size: int) -> keras.Model:
+def _keras_model(sizes: model_config.ModelConfig, size: int, dtype: str) -> keras.Model:
     """Returns the same Transformer of Keras layers, as its guides write it."""
+    keras.config.set_dtype_policy(
+        "mixed_bfloat16" if dtype == "bfloat16" else "float32"
+    )
     width, rate = sizes.d_model, sizes.dropout_rate
     src, tgt = (keras.Input([None], dtype="int32") for _ in range(2))
     shared = keras.layers.Embedding(size, width)

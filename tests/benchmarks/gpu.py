@@ -1,0 +1,135 @@
+"""How fast a training step is on a GPU: precisions, XLA on and off, share of its peak.
+
+    python -m tests.benchmarks.gpu                      made-up batches
+    python -m tests.benchmarks.gpu --data_dir=D         those of your data
+
+The base Transformer (d_model 512, d_ff 2048, 6 + 6 layers, 8 heads) and 25,000 padded
+tokens a side. The peak is that of a matrix product of 8192 x 8192 x 8192 in the same
+type; a step's share of it counts its products alone: 6 operations for a weight and
+token, and those of attention. Under XLA each shape is compiled once, before it is
+timed. Last line of stdout: one JSON object.
+"""
+
+import argparse
+import json
+import time
+
+from pipeline import runtime
+
+runtime.start()
+
+import numpy as np  # noqa: E402 - TensorFlow's start-up chatter comes first
+import tensorflow as tf  # noqa: E402
+
+from pipeline import batching, config, dataset  # noqa: E402
+from tests.benchmarks import training  # noqa: E402
+from trainers import config as trainers_config  # noqa: E402
+from trainers import train_step  # noqa: E402
+from trainers.models import build  # noqa: E402
+from trainers.models import config as model_config  # noqa: E402
+
+_TOKENS, _SIZE, _PRODUCT = 25_000, 32_000, 8192
+_BASE = model_config.ModelConfig(
+    d_model=512,
+    num_layers=6,
+    transformer=model_config.TransformerConfig(d_ff=2048, num_heads=8),
+)
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data_dir")
+    parser.add_argument("--batches", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=5)
+    asked = parser.parse_args()
+    if not tf.config.list_physical_devices("GPU"):
+        raise SystemExit("no GPU here: make setup GPU=1 on a host that has one")
+    made, size = _batches(asked.data_dir, asked.batches)
+    rows = [
+        _measured(made, size, dtype, xla=xla, rounds=asked.rounds)
+        for dtype in ("float32", "bfloat16", "float16")
+        for xla in (False, True)
+    ]
+    print(json.dumps({"gpu": rows}))
+
+
+def _batches(data_dir: str | None, count: int) -> tuple[list[batching.Batch], int]:
+    if data_dir:
+        asked = config.BatchConfig(tokens_per_batch=_TOKENS, bucket_multiple=8)
+        data = dataset.from_directory(data_dir, batch=asked)
+        return list(data.batches(num_epochs=1).take(count)), data.tgt_vocab_size
+    draw = np.random.default_rng(1)
+    made = []
+    for length in draw.integers(2, 8, count) * 8:
+        ids = draw.integers(4, _SIZE, (2, _TOKENS // length, length)).astype(np.int32)
+        into = np.pad(ids[1][:, :-1], ((0, 0), (1, 0)), constant_values=1)
+        made.append(batching.Batch(*map(tf.constant, (ids[0], into, ids[1]))))
+    return made, _SIZE
+
+
+def _measured(
+    batches: list[batching.Batch], size: int, dtype: str, *, xla: bool, rounds: int
+) -> dict[str, object]:
+    model = build.sized(
+        _BASE,
+        src_vocab_size=size,
+        tgt_vocab_size=size,
+        shared=True,
+        rng=np.random.default_rng(1),
+        dtype=dtype,
+    )
+    step = train_step.TrainStep(
+        model,
+        trainers_config.OptimizerConfig(),
+        label_smoothing=0.1,
+        seed=1,
+        dtype=dtype,
+        xla=xla,
+    )
+
+    def epoch() -> float:
+        begin = time.perf_counter()
+        for batch in batches:
+            step([batch], 1e-4)
+        step.totals.take()  # waits for the device
+        return time.perf_counter() - begin
+
+    first = epoch()
+    secs = float(np.median([epoch() for _ in range(rounds)]))
+    num_tokens = sum(int(np.count_nonzero(batch.tgt_out_ids)) for batch in batches)
+    peak = training.product_gflops(dtype, _PRODUCT) * 1e9
+    row = {
+        "dtype": dtype,
+        "xla": xla,
+        "tgt_tokens_per_sec": num_tokens / secs,
+        "share_of_peak": sum(map(_operations, batches)) / secs / peak,
+        "peak_gflops": peak / 1e9,
+        "first_secs": first,
+        "shapes": len({tuple(batch.src_ids.shape) for batch in batches}),
+        "traces": step.num_traces,
+    }
+    print(
+        f"{dtype:9} {'XLA' if xla else '   '}  {row['tgt_tokens_per_sec']:11,.0f} "
+        f"target tokens/s  {row['share_of_peak']:.1%} of {peak / 1e12:.0f} TFLOP/s  "
+        f"first pass {first:.0f} s",
+        flush=True,
+    )
+    return row
+
+
+def _operations(batch: batching.Batch) -> float:
+    """Returns floating-point operations of products in a step over a batch."""
+    rows, src = batch.src_ids.shape
+    tgt = batch.tgt_out_ids.shape[1]
+    width, inner, depth = _BASE.d_model, _BASE.transformer.d_ff, _BASE.num_layers
+    layer, across = 4 * width**2, 2 * width * inner
+    encoder = rows * src * depth * (layer + across)
+    decoder = rows * tgt * depth * (2 * layer + across)
+    real = np.count_nonzero(batch.tgt_out_ids)
+    pairs = rows * depth * (src**2 + tgt**2 + src * tgt) * 2 * width
+    return 6.0 * (encoder + decoder + real * width * _SIZE + pairs)
+
+
+if __name__ == "__main__":
+    main()
