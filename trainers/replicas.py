@@ -211,13 +211,18 @@ def make(asked: strategy_config.StrategyConfig, num_lanes: int) -> Replicas:
     if asked.strategy == "none":
         return Replicas(num_lanes=num_lanes)
     if asked.strategy == "mirrored":
-        gpus = tf.config.list_logical_devices("GPU")
-        devices = gpus or tf.config.list_logical_devices("CPU")
+        devices = tf.config.list_logical_devices("GPU")
+        devices = devices or tf.config.list_logical_devices("CPU")
         strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
         return Replicas(strategy, worker, num_lanes=num_lanes)
+    # It lists a task for each so many GPUs of a node, and by itself would ask nvidia-smi
+    # how many there are. One a task lists all tasks, whatever there is.
     resolver = (
         tf.distribute.cluster_resolver.SlurmClusterResolver(
-            port_base=asked.slurm_port, auto_set_gpu=False
+            port_base=asked.slurm_port,
+            gpus_per_node=worker.num_workers,
+            gpus_per_task=1,
+            auto_set_gpu=False,
         )
         if worker.is_of_slurm
         else tf.distribute.cluster_resolver.TFConfigClusterResolver()
