@@ -215,8 +215,8 @@ def make(asked: strategy_config.StrategyConfig, num_lanes: int) -> Replicas:
         devices = devices or tf.config.list_logical_devices("CPU")
         strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
         return Replicas(strategy, worker, num_lanes=num_lanes)
-    # It lists a task for each so many GPUs of a node, and by itself would ask nvidia-smi
-    # how many there are. One a task lists all tasks, whatever there is.
+    # It lists a task for each so many GPUs of a node, and by itself would ask
+    # nvidia-smi how many there are. One a task lists all tasks, whatever there is.
     resolver = (
         tf.distribute.cluster_resolver.SlurmClusterResolver(
             port_base=asked.slurm_port,

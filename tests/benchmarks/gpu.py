@@ -98,12 +98,13 @@ def _measured(
     first = epoch()
     secs = float(np.median([epoch() for _ in range(rounds)]))
     num_tokens = sum(int(np.count_nonzero(batch.tgt_out_ids)) for batch in batches)
+    work = sum(training.operations(_BASE, size, batch) for batch in batches)
     peak = training.product_gflops(dtype, _PRODUCT) * 1e9
     row = {
         "dtype": dtype,
         "xla": xla,
         "tgt_tokens_per_sec": num_tokens / secs,
-        "share_of_peak": sum(map(_operations, batches)) / secs / peak,
+        "share_of_peak": work / secs / peak,
         "peak_gflops": peak / 1e9,
         "first_secs": first,
         "shapes": len({tuple(batch.src_ids.shape) for batch in batches}),
@@ -116,19 +117,6 @@ def _measured(
         flush=True,
     )
     return row
-
-
-def _operations(batch: batching.Batch) -> float:
-    """Returns floating-point operations of products in a step over a batch."""
-    rows, src = batch.src_ids.shape
-    tgt = batch.tgt_out_ids.shape[1]
-    width, inner, depth = _BASE.d_model, _BASE.transformer.d_ff, _BASE.num_layers
-    layer, across = 4 * width**2, 2 * width * inner
-    encoder = rows * src * depth * (layer + across)
-    decoder = rows * tgt * depth * (2 * layer + across)
-    real = np.count_nonzero(batch.tgt_out_ids)
-    pairs = rows * depth * (src**2 + tgt**2 + src * tgt) * 2 * width
-    return 6.0 * (encoder + decoder + real * width * _SIZE + pairs)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,9 @@
 The model is the same on both sides: pre-norm Transformer, d_model 256, d_ff 1024, 3 + 3
 layers, 4 heads, dropout 0.1, tied embeddings, Adam. Ours smooths labels, Keras's does
 not. Both run over the same batches once before they are timed. The ceiling is a matrix
-product of 2048 x 2048 x 2048 in the same type. Last line of stdout: one JSON object.
+product of 2048 x 2048 x 2048 in the same type, and a step's share of it counts its
+products alone, those of padding too, but logits of real tokens only, whoever computes
+more. Last line of stdout: one JSON object.
 
 The file of --dump_batches has, for batch 12, the arrays `12_src_ids`, `12_tgt_in_ids`
 and `12_tgt_out_ids`, int32 [B, S] and [B, T]; padding is 0.
@@ -62,7 +64,8 @@ def main() -> None:
             f"keras fit {dtype}": fit(_keras_model(sizes, size, dtype))
             for dtype in dtypes()
         }
-        rows += compare(name, runs, made, asked.rounds)
+        work = sum(operations(sizes, size, batch) for batch in made)
+        rows += compare(name, runs, made, asked.rounds, work)
     print(json.dumps({"training": rows}))
 
 
@@ -199,10 +202,40 @@ def _keras_model(sizes: model_config.ModelConfig, size: int, dtype: str) -> kera
     return keras.Model([src, tgt], logits)
 
 
+def operations(
+    sizes: model_config.ModelConfig, size: int, batch: batching.Batch
+) -> float:
+    """Returns the floating-point operations of the products in a step over a batch.
+
+    A product of [N, A] and [A, C] has 2 N A C, and two more of as many in its gradient.
+    """
+    rows, src = batch.src_ids.shape
+    tgt = batch.tgt_out_ids.shape[1]
+    width, inner, depth = sizes.d_model, sizes.transformer.d_ff, sizes.num_layers
+    attention, feed_forward = 4 * width**2, 2 * width * inner
+    encoder = rows * src * depth * (attention + feed_forward)
+    decoder = rows * tgt * depth * (2 * attention + feed_forward)
+    weighed = rows * depth * 2 * width * (src**2 + tgt**2 + src * tgt)
+    logits = int(np.count_nonzero(batch.tgt_out_ids)) * width * size
+    return 6.0 * (encoder + decoder + weighed + logits)
+
+
 def compare(
-    name: str, runs: dict[str, Epoch], batches: list[batching.Batch], rounds: int
+    name: str,
+    runs: dict[str, Epoch],
+    batches: list[batching.Batch],
+    rounds: int,
+    work: float | None = None,
 ) -> list[dict[str, object]]:
-    """Times the runs in turn, so that a busy minute meets all, and prints a table."""
+    """Times the runs in turn, so that a busy minute meets all, and prints a table.
+
+    Args:
+        name: Of the model.
+        runs: By name, which ends with the type it computes in.
+        batches: What each runs over.
+        rounds: How often.
+        work: Floating-point operations over all batches, if they are known.
+    """
     for epoch in runs.values():
         epoch(batches)
     secs: dict[str, list[float]] = {key: [] for key in runs}
@@ -213,12 +246,16 @@ def compare(
             secs[key].append(time.perf_counter() - begin)
     num_tokens = sum(int(np.count_nonzero(batch.tgt_out_ids)) for batch in batches)
     print(f"{name}, {len(batches)} batches, {num_tokens:,} target tokens, median of")
-    print(f"{rounds} rounds in turn        target tokens/s   x keras   GFLOP/s product")
+    print(
+        f"{rounds} rounds in turn        target tokens/s   x keras   GFLOP/s product  "
+        "share of it"
+    )
     slowest = statistics.median(secs["keras fit float32"])
     rows = []
     for key, times in secs.items():
         median = statistics.median(times)
         ceiling = product_gflops(key.rpartition(" ")[2])
+        share = work / median / ceiling / 1e9 if work else None
         rows.append(
             {
                 "model": name,
@@ -226,11 +263,12 @@ def compare(
                 "tgt_tokens_per_sec": num_tokens / median,
                 "ratio": slowest / median,
                 "product_gflops": ceiling,
+                "share_of_product": share,
             }
         )
         print(
             f"  {key:22}{num_tokens / median:15,.0f}{slowest / median:10.2f}"
-            f"{ceiling:18,.0f}"
+            f"{ceiling:18,.0f}" + (f"{share:13.2f}" if share else "")
         )
     return rows
 
