@@ -45,6 +45,7 @@ def main(asked: config.Seq2SeqConfig) -> None:
         from trainers.models import build
 
         over = replicas.make(asked.distribution, asked.batch.plan_lanes)
+        stop.listen()
         dtype = precision.dtype_of(asked.run.dtype)
         unchanged = {
             "flags": asked.fixed() | {"dtype": dtype},

@@ -45,6 +45,7 @@ def main(asked: seq2vec_config.Seq2VecConfig) -> None:
         from trainers import precision, replicas, training, vector_tasks
 
         over = replicas.make(asked.distribution, asked.batch.plan_lanes)
+        stop.listen()
         dtype = precision.dtype_of(asked.run.dtype)
         make = vector_tasks.classes if names else vector_tasks.pairs
         with over.scope():

@@ -13,6 +13,13 @@ class StopRequest:
     def __init__(self) -> None:
         """Takes over the signals; a second SIGINT ends the program at once."""
         self.reason: str | None = None
+        self.listen()
+
+    def listen(self) -> None:
+        """Takes over the signals, again if need be.
+
+        TensorFlow takes SIGTERM for itself when it joins several processes.
+        """
         for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
             signal.signal(number, self._note)
 

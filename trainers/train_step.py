@@ -277,13 +277,17 @@ class TrainStep(tf.Module):
                 draw=noise.Noise(self._seed, self.step, micro, self._over.lanes()),
             )
             loss = sums.loss_sum
-            if self._is_one_part:
-                # A batch of filler rows alone would divide by zero.
-                loss /= tf.maximum(sums.num_tokens, 1.0)
-            if hasattr(self, "loss_scale"):
+            # A batch of filler rows alone would divide by zero.
+            num_tokens = tf.maximum(sums.num_tokens, 1.0)
+            is_scaled = hasattr(self, "loss_scale")
+            if self._is_one_part or is_scaled:
+                loss /= num_tokens
+            if is_scaled:
                 loss *= self.loss_scale.value
         gradients = dict(zip(names, tape.gradient(loss, variables), strict=True))
         _check_connected(gradients)
+        if is_scaled and not self._is_one_part:  # float16 would not hold the sum's
+            gradients = {name: num_tokens * value for name, value in gradients.items()}
         return gradients, sums
 
     def _accumulate(self, batch: Any) -> None:
