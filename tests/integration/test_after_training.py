@@ -46,6 +46,7 @@ def test_the_validation_loss_of_training_is_that_of_evaluate(workdir):
     assert result["loss"] == pytest.approx(best["value"], rel=1e-5)
 
 
+@pytest.mark.long
 def test_other_checkpoints_have_other_weights(workdir):
     losses = {
         which: _result(f"--workdir={workdir}", f"--checkpoints={which}")["loss"]
@@ -54,6 +55,7 @@ def test_other_checkpoints_have_other_weights(workdir):
     assert losses["last"] == losses["average:1"] != losses["average:2"]
 
 
+@pytest.mark.long
 def test_the_baseline_stands_beside_the_score(workdir):
     page = programs.succeed("trainers.evaluate", f"--workdir={workdir}", "--baseline")
     assert "(token by token: " in page
@@ -76,6 +78,7 @@ def test_files_are_scored_as_the_split_they_are_of(workdir, data_dir, tmp_path):
     assert json.loads((workdir / "evaluate_files.json").read_text()) == result
 
 
+@pytest.mark.long
 def test_a_run_against_itself_does_not_differ(workdir):
     page = programs.succeed(
         "trainers.evaluate", f"--workdir={workdir}", f"--against={workdir}"
@@ -87,6 +90,7 @@ def test_a_run_against_itself_does_not_differ(workdir):
     assert "paired bootstrap" in page
 
 
+@pytest.mark.long
 def test_a_run_without_a_best_checkpoint_is_scored_by_its_last(workdir, tmp_path):
     unvalidated = tmp_path / "unvalidated"
     shutil.copytree(workdir, unvalidated)
@@ -98,6 +102,7 @@ def test_a_run_without_a_best_checkpoint_is_scored_by_its_last(workdir, tmp_path
     assert result["checkpoints"] == "ckpt-60 (last)"
 
 
+@pytest.mark.long
 def test_damaged_training_data_is_named_under_baseline(workdir, data_dir, tmp_path):
     """FAULTS 23."""
     broken = tmp_path / "data"
@@ -213,6 +218,7 @@ def test_a_keras_model_is_trained_evaluated_and_decoded(data_dir, tmp_path):
     assert _result(work)["decoding_step_traces"] == 1
 
 
+@pytest.mark.long
 def test_damage_in_the_split_to_be_scored_is_named(data_dir, workdir, tmp_path):
     """FAULTS 23."""
     broken = tmp_path / "data"

@@ -112,6 +112,7 @@ def test_a_ctranslate2_model_brings_its_vocabularies(workdir, translated, tmp_pa
     assert "sentencepiece" in (target / "README.md").read_text()
 
 
+@pytest.mark.long
 def test_raw_weights_are_other_weights(workdir, tmp_path):
     tensors = []
     for number, flag in enumerate(("--noraw_weights", "--raw_weights")):
@@ -124,6 +125,7 @@ def test_raw_weights_are_other_weights(workdir, tmp_path):
     assert (tensors[0] != tensors[1]).any()
 
 
+@pytest.mark.long
 def test_what_is_there_is_replaced_only_when_asked_and_only_an_export(
     workdir, tmp_path
 ):

@@ -164,6 +164,7 @@ def test_a_flipped_bit_in_the_newest_checkpoint_costs_steps_and_no_exactness(
     assert _final(tmp_path) == _final(whole)
 
 
+@pytest.mark.long
 def test_more_steps_go_on_and_a_finished_run_does_nothing(data_dir, tmp_path):
     """FAULTS 46."""
     programs.succeed(TRAIN, *_flags(data_dir, tmp_path, "--num_steps=10"))
@@ -176,6 +177,7 @@ def test_more_steps_go_on_and_a_finished_run_does_nothing(data_dir, tmp_path):
     assert _summary(tmp_path)["step"] == 12
 
 
+@pytest.mark.long
 def test_new_data_is_gone_on_with_only_when_asked_for(data_dir, own_data_dir, tmp_path):
     """FAULTS 45: weights stay, the data begins anew, the run remembers."""
     vocabulary = own_data_dir / "shared.model"
@@ -244,6 +246,7 @@ def test_a_full_disk_under_a_log_is_one_line_and_exit_code_74(data_dir, tmp_path
     assert _summary(tmp_path)["step"] == 20
 
 
+@pytest.mark.long
 def test_another_machine_is_warned_of_and_noted(data_dir, tmp_path):
     """FAULTS 48."""
     programs.succeed(TRAIN, *_flags(data_dir, tmp_path, "--num_steps=10"))
@@ -271,6 +274,7 @@ def test_memory_stays_within_bounds_over_5000_steps(data_dir, tmp_path):
     assert peaks[5000] < 1.02 * peaks[2000]
 
 
+@pytest.mark.long
 def test_a_moved_workdir_goes_on(data_dir, whole, tmp_path):
     """FAULTS 55."""
     flags = _flags(data_dir, tmp_path / "here")
@@ -282,6 +286,7 @@ def test_a_moved_workdir_goes_on(data_dir, whole, tmp_path):
     assert _final(tmp_path / "there") == _final(whole)
 
 
+@pytest.mark.long
 def test_run_flags_repeat_the_run(whole, tmp_path):
     programs.succeed(
         TRAIN, f"--flagfile={whole / 'run.flags'}", f"--workdir={tmp_path / 'again'}"
@@ -324,6 +329,7 @@ def test_of_two_runs_in_one_workdir_the_second_is_refused(data_dir, tmp_path):
         first.kill()
 
 
+@pytest.mark.long
 def test_a_time_limit_ends_the_run_and_counts_over_resumes(data_dir, tmp_path):
     flags = _flags(data_dir, tmp_path, "--num_steps=100000", "--max_train_secs=4")
     programs.succeed(TRAIN, *flags)
@@ -334,6 +340,7 @@ def test_a_time_limit_ends_the_run_and_counts_over_resumes(data_dir, tmp_path):
     assert "already finished" in again.stderr
 
 
+@pytest.mark.long
 def test_a_rate_far_too_high_ends_with_70_or_a_finite_loss(data_dir, tmp_path):
     """FAULTS 37."""
     flags = _flags(

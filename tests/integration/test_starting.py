@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from tests import programs
 
 TRAIN = "trainers.seq2seq"
@@ -54,6 +56,7 @@ def test_a_run_begins_where_another_was_and_leaves_what_is_frozen(
     assert "--freeze=coder" in wrong.stderr
 
 
+@pytest.mark.long
 def test_a_budget_that_memory_decides_is_kept_by_a_resumed_run(data_dir, tmp_path):
     flags = _flags(
         data_dir,

@@ -100,6 +100,7 @@ def test_an_ensemble_of_a_run_with_itself_says_the_same(workdir, best, tmp_path)
     assert all(map(_is_said_alike, together, best))
 
 
+@pytest.mark.long
 def test_an_ensemble_of_other_words_is_refused(workdir, tmp_path):
     """FAULTS 60."""
     other = tmp_path / "other"
@@ -126,6 +127,7 @@ def test_targets_are_scored_line_by_line(workdir):
     assert float(scores[2]) > float(scores[3])
 
 
+@pytest.mark.long
 def test_prefixes_and_targets_come_from_files(workdir, tmp_path):
     (tmp_path / "prefixes").write_text("ki\nmo\n")
     (tmp_path / "short").write_text("ki\n")
@@ -236,6 +238,7 @@ def test_a_reader_that_goes_away_is_exit_code_74(workdir):
     assert "the reader of our output has gone away" in errors
 
 
+@pytest.mark.long
 def test_a_model_that_lacks_variables_is_refused(workdir, tmp_path):
     """FAULTS 60."""
     broken = tmp_path / "broken"
@@ -247,6 +250,7 @@ def test_a_model_that_lacks_variables_is_refused(workdir, tmp_path):
     assert "of another model" in done.stderr
 
 
+@pytest.mark.long
 def test_a_damaged_checkpoint_is_bad_data_for_a_reader(workdir, tmp_path):
     broken = tmp_path / "broken"
     shutil.copytree(workdir, broken)
