@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-extras quickstart preprocess train evaluate translate test lint check bench test-gpu bench-gpu lock clean
+.PHONY: help setup setup-dev setup-extras quickstart preprocess train evaluate translate test lint check bench results test-gpu bench-gpu lock clean
 
 PYTHON ?= python3.11
 FLAGS ?=
@@ -69,6 +69,9 @@ bench: setup ## Print the tables of figures for DATA_DIR, and for TEXT (TSV) if 
 	$(RUN) tests.benchmarks.recurrent
 	$(RUN) tests.benchmarks.decoding
 	$(RUN) pipeline.inspect --data_dir=$(DATA_DIR) --benchmark_secs=10 --compare --examples=0
+
+results: setup ## Run a row of RESULTS.md again: ROW=trec SEED=1; without ROW, list them.
+	$(RUN) tests.benchmarks.results $(ROW) $(if $(SEED),--seed=$(SEED))
 
 test-gpu: setup-dev ## Check the step and exact resume on this host's GPUs (make setup GPU=1).
 	$(RUN) pytest tests/gpu

@@ -1,0 +1,79 @@
+"""Runs a row of RESULTS.md again: builds its data, trains, scores.
+
+    python -m tests.benchmarks.results               lists the rows
+    python -m tests.benchmarks.results trec          runs one, with --seed=2 another one
+
+Raw text that is not part of the project must be where the flagfile says. What is
+finished already is not done again, and what was stopped goes on.
+"""
+
+import argparse
+import pathlib
+import subprocess
+import sys
+from typing import NamedTuple
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+class Row(NamedTuple):
+    """A row: the flagfiles of its data and its run, and how it is scored.
+
+    Attributes:
+        data: `flags/preprocess_<data>.flags`.
+        run: `flags/<run>.flags`.
+        score: Flags of trainers.evaluate.
+    """
+
+    data: str
+    run: str
+    score: tuple[str, ...] = ("--split=test",)
+
+
+AVERAGED = ("--split=test", "--checkpoints=average:10", "--beam_size=5")
+ROWS = {
+    "cmudict": Row("cmudict", "seq2seq_cmudict", ("--split=test", "--baseline")),
+    "cmudict_lstm": Row(
+        "cmudict",
+        "seq2seq_cmudict_lstm",
+        ("--split=valid", "--checkpoints=average:3", "--beam_size=5"),
+    ),
+    "multi30k_20min": Row("multi30k_ende", "seq2seq_multi30k_ende_20min"),
+    "multi30k_90min": Row("multi30k_ende", "seq2seq_multi30k_ende_90min", AVERAGED),
+    "numbers": Row("numbers", "seq2seq_numbers"),
+    "numbers_lstm": Row("numbers", "seq2seq_numbers_lstm"),
+    "trec": Row("trec", "seq2vec_trec"),
+}
+
+
+def commands(name: str, seed: int) -> list[list[str]]:
+    """Returns the command lines of a row, without the interpreter."""
+    row = ROWS[name]
+    data = f"--data_dir=runs/results/{row.data}"
+    workdir = f"--workdir=runs/results/{row.run}-{seed}"
+    trainer = f"trainers.{row.run.partition('_')[0]}"
+    return [
+        ["preprocessing.build", f"--flagfile=flags/preprocess_{row.data}.flags", data],
+        [trainer, f"--flagfile=flags/{row.run}.flags", data, workdir, f"--seed={seed}"],
+        ["trainers.evaluate", workdir, *row.score],
+    ]
+
+
+def main() -> None:
+    """Runs a row, or lists them."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("row", nargs="?", choices=sorted(ROWS))
+    parser.add_argument("--seed", type=int, default=1)
+    asked = parser.parse_args()
+    if asked.row is None:
+        print("\n".join(sorted(ROWS)))
+        return
+    for command in commands(asked.row, asked.seed):
+        print(f"python -m {' '.join(command)}", flush=True)
+        done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, check=False)
+        if done.returncode:
+            sys.exit(done.returncode)
+
+
+if __name__ == "__main__":
+    main()
