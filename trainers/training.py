@@ -183,6 +183,7 @@ def run(ready: run_lib.Run) -> None:
     if finished is not None:
         progress.logger.info("already finished at step %d", ready.next_step - 1)
         summary.complete(ready, finished)
+        _report(ready, again=False)
         return
     if ready.stop:
         raise exits.Refusal(
@@ -195,6 +196,22 @@ def run(ready: run_lib.Run) -> None:
     if ready.config.run.xla:
         _compile(ready)
     _loop(ready)
+    _report(ready, again=True)
+
+
+def _report(ready: run_lib.Run, *, again: bool) -> None:
+    """Writes the page of a run that has ended, if it is wanted.
+
+    Args:
+        ready: The run.
+        again: Whether one that is there already is written anew.
+    """
+    # Loaded here: a run that is stopped, or wants no page, does not wait for it.
+    from trainers.reporting import writing
+
+    there = (ready.directory.path / writing.FILENAME).is_file()
+    if ready.config.run.report and (again or not there):
+        writing.write_after(ready.config, ready.source.plan)
 
 
 def _finished(ready: run_lib.Run) -> str | None:
