@@ -190,7 +190,7 @@ class _Reader:
         kinds = self._kinds(name, name)
         return next((word for one, word in words.items() if one in kinds), "a text")
 
-    def space.refuse(self, key: str, why: str) -> NoReturn:
+    def _refuse(self, key: str, why: str) -> NoReturn:
         space.refuse(self._path, key, why)
 
 
