@@ -67,7 +67,7 @@ def lines(
         return None
     xs = [x for one in drawn for x, _ in one.points]
     ys = [y for one in drawn for _, y in one.points]
-    x_axis = axes.logarithmic(min(xs), max(xs)) if log_x else axes.tight(*_ends(xs))
+    x_axis = axes.logarithmic(*_ends(xs)) if log_x else axes.tight(*_from(xs), count=6)
     if log_y and min(ys) > 0:
         y_axis = axes.logarithmic(min(ys), max(ys))
     else:
@@ -166,6 +166,12 @@ def figure(
 def told_span(begin: float, end: float) -> str:
     """Returns the ends of a bar."""
     return f"{axes.told(begin)} to {axes.told(end)}"
+
+
+def _from(values: Sequence[float]) -> tuple[float, float]:
+    """Returns least and greatest value, or 0 and the greatest where that is near."""
+    low, high = _ends(values)
+    return (0.0 if 0 < low < 0.25 * high else low), high
 
 
 def _ends(values: Sequence[float]) -> tuple[float, float]:

@@ -54,6 +54,13 @@ def state(run: collecting.Run) -> str:
     return f"{_ENDS.get(end, end)} after {step:,} steps"
 
 
+def resumes(count: int) -> str:
+    """Returns how often a run was started again, in words."""
+    if not count:
+        return "in one go"
+    return "resumed once" if count == 1 else f"resumed {count:,} times"
+
+
 def tiles(run: collecting.Run) -> markup.Markup:
     """Returns the figures that matter most, large."""
     summary = run.summary
@@ -70,8 +77,7 @@ def tiles(run: collecting.Run) -> markup.Markup:
             told = axes.told(result[name])
             found.append((f"{split} {metric(name)}", told, result.get("checkpoints")))
     if "wall_secs" in summary:
-        resumes = summary.get("num_resumes", 0)
-        note = f"resumed {resumes} times" if resumes else "in one go"
+        note = resumes(summary.get("num_resumes", 0))
         found.append(("time", progress.duration(summary["wall_secs"]), note))
     for name, title in (
         ("num_weights", "weights"),

@@ -49,15 +49,19 @@ def render(content: Content) -> str:
         if len(content.runs) > 1
         else None,
         _section("Curves", [_charts(curves.draw(list(content.runs)))]),
-        _section("Promises", [promises.table(_promises(content))]),
-        _section("What was asked", overview.asked(run)),
+        _pair(
+            _section("Promises", [promises.table(_promises(content))]),
+            _section("What was asked", overview.asked(run)),
+        ),
         _section("Samples", texts.describe(run)) if not run.is_of_vectors else None,
         _attention(content),
         _section("Confusions", confused.describe(run)) if _has_classes(run) else None,
-        _section("Step time", times.draw(run)),
         _section("Batches", _batches(content)),
         _section("Data", _data(content)),
-        _section("Machine and versions", [overview.machine(run)]),
+        _pair(
+            _section("Step time", times.draw(run)),
+            _section("Machine and versions", [overview.machine(run)]),
+        ),
         _section("Repeat it", [overview.repeat(run)]),
     ]
     told = f"{overview.kind(run)}; {overview.state(run)}"
@@ -84,6 +88,11 @@ def whole(title: str, body: Sequence[markup.Child]) -> str:
 
 def _section(title: str, parts: Sequence[markup.Child]) -> markup.Markup:
     return markup.tag("section", markup.tag("h2", title), parts)
+
+
+def _pair(*sections: markup.Markup) -> markup.Markup:
+    """Returns two sections beside each other where there is room."""
+    return markup.tag("div", sections, class_="pair")
 
 
 def _charts(drawn: Sequence[markup.Markup]) -> markup.Markup:

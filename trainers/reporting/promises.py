@@ -4,7 +4,7 @@ import itertools
 from typing import NamedTuple
 
 from pipeline import manifest
-from trainers.reporting import batches, collecting, corpus, markup
+from trainers.reporting import batches, collecting, corpus, markup, overview
 
 _MOST_WAITING = 0.05  # share of the time
 _SIGNS = {True: "✓", False: "✗", None: "·"}
@@ -67,7 +67,7 @@ def _of_summary(run: collecting.Run) -> list[Promise]:
         found.append(
             Promise(
                 "Stopped or killed, the same command goes on.",
-                f"resumed {summary['num_resumes']} times",
+                overview.resumes(summary["num_resumes"]),
                 None,
             )
         )
