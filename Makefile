@@ -16,7 +16,7 @@ setup: .venv/.runtime ## Install what a run needs into .venv.
 
 setup-dev: .venv/.dev ## Install what tests and lint need as well.
 
-setup-extras: setup ## Install what parquet, some exports and the page to try need.
+setup-extras: setup ## Install what parquet, some exports, the page to try and studies need.
 	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-extras.lock
 
 .venv/.runtime: requirements.lock

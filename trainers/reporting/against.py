@@ -6,6 +6,7 @@ from pipeline import progress
 from trainers.reporting import axes, charts, collecting, markup, overview, settings
 
 _NONE = "-"
+_LEGEND = "Below, dots are validations; pale lines beside them are training."
 _FIGURES = (
     ("step", "steps"),
     ("wall_secs", "time"),
@@ -37,6 +38,7 @@ def describe(runs: Sequence[collecting.Run]) -> list[markup.Markup]:
     ]
     return [
         markup.tag("p", *keys, class_="keys"),
+        markup.tag("p", _LEGEND, class_="told"),
         markup.tag("h3", "Figures"),
         markup.table(["", *names], _figures(runs)),
         markup.tag("h3", "Flags that differ"),
@@ -48,13 +50,10 @@ def _figures(runs: Sequence[collecting.Run]) -> list[list[markup.Child]]:
     rows: list[list[markup.Child]] = []
     best = [run.best for run in runs]
     for name in dict.fromkeys(one["metric"] for one in best if one):
-        told = [
-            f"{axes.told(one['value'])} (step {one['step']:,})"
-            if one and one["metric"] == name
-            else _NONE
-            for one in best
-        ]
+        found = [one if one.get("metric") == name else {} for one in best]
+        told = [_told(one.get("value")) for one in found]
         rows.append([f"best {overview.metric(name)}", *told])
+        rows.append(["at step", *(_told(one.get("step")) for one in found)])
     splits = dict.fromkeys(split for run in runs for split in run.evaluations)
     for split in splits:
         found = [run.evaluations.get(split, {}) for run in runs]

@@ -31,6 +31,7 @@ from pipeline import exits, knobs
 
 Scalar = bool | int | float | str
 Values = dict[str, Scalar]
+_DIGITS = 12  # of a multiple of a step
 
 
 class Parameter(NamedTuple):
@@ -83,7 +84,7 @@ class Parameter(NamedTuple):
             return ()
         count = math.floor((self.high - self.low) / self.step + 1e-9) + 1
         values = [self.low + number * self.step for number in range(count)]
-        return tuple(int(v) if self.is_int else round(v, 12) for v in values)
+        return tuple(int(v) if self.is_int else round(v, _DIGITS) for v in values)
 
     def _typed(self, end: int) -> Scalar:
         value = self.high if end else self.low

@@ -13,6 +13,7 @@ from trainers.tuning import space as space_lib
 DATABASE = "study.db"
 _ASKED = "asked"  # what must be the same when a study goes on
 _NAME = "study"
+_DIGITS = 12  # of a multiple of a step
 _WAIT_SECS = 60  # for a database that another process reads
 FLAGS, WHY, BEST_STEP, SECS = "flags", "why", "best_step", "secs"
 
@@ -144,7 +145,8 @@ def suggested(trial: optuna.Trial, space: space_lib.Space) -> space_lib.Values:
             ends = int(one.low), int(one.high)
             return trial.suggest_int(one.name, *ends, step=step, log=one.is_log)
         ends_of = one.low, one.high
-        return trial.suggest_float(one.name, *ends_of, step=one.step, log=one.is_log)
+        drawn = trial.suggest_float(one.name, *ends_of, step=one.step, log=one.is_log)
+        return round(drawn, _DIGITS) if one.step else drawn  # 0.1, not 0.1000…01
 
     return space.drawn(draw)
 

@@ -105,6 +105,7 @@ class Running:
 
     def _report(self) -> None:
         """Tells the study what validations found, and stops a trial without hope."""
+        before = len(self._reported)
         for entry in log_lines(self.workdir / run_directory.METRICS):
             self.step = max(self.step, entry["step"])
             value = entry.get(f"valid_{self._asked.metric}")
@@ -112,7 +113,8 @@ class Running:
                 continue
             self._trial.report(value, entry["step"])
             self._reported.add(entry["step"])
-        if self._reported and not self._is_pruned and self._trial.should_prune():
+        is_news = len(self._reported) > before
+        if is_news and not self._is_pruned and self._trial.should_prune():
             self._is_pruned = True
             self.stop()
 

@@ -4,6 +4,7 @@ from trainers.reporting import collecting, promises
 
 _SUMMARY = {
     "step": 20,
+    "wall_secs": 100.0,
     "train_step_traces": 1,
     "num_resumes": 2,
     "input_wait_fraction": 0.01,
@@ -35,6 +36,10 @@ def _kept(run):
 
 def test_a_good_run_keeps_its_promises():
     assert False not in _kept(_run()).values()
+
+
+def test_a_run_too_short_to_say_is_not_judged_by_its_waiting():
+    assert _kept(_run({"input_wait_fraction": 0.4, "wall_secs": 5.0}))["step"] is None
 
 
 @pytest.mark.parametrize(
