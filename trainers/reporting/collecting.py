@@ -1,5 +1,6 @@
 """What the files of a working directory say of a run, whatever of them is there."""
 
+import contextlib
 import json
 import pathlib
 from typing import Any, NamedTuple
@@ -103,8 +104,12 @@ def _json(path: pathlib.Path) -> Any:
 
 
 def _lines(path: pathlib.Path) -> list[dict[str, Any]]:
-    """Returns the whole lines of a log: a run that goes on may be writing the last."""
+    """Returns the lines of a log that are whole: a run may be writing the last."""
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-    return [json.loads(line) for line in lines]
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
+    found = []
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            found.append(json.loads(line))
+    return found

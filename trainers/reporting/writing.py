@@ -3,7 +3,9 @@
 import pathlib
 from collections.abc import Sequence
 
-from pipeline import files, locations, manifest, progress
+import numpy as np
+
+from pipeline import files, mixing, progress
 from pipeline import plan as plan_lib
 from trainers import config
 from trainers.reporting import batches, collecting, corpus, markup, page
@@ -46,12 +48,11 @@ def write_after(asked: config.TrainConfig, plan: plan_lib.Plan) -> None:
     """
     workdir = asked.run.workdir_path
     try:
-        told = _ASK.format(workdir) if hasattr(asked, "model") else None
         is_of_texts = isinstance(asked, config.Seq2SeqConfig)
         path = write(
             workdir,
             planned=of_plan(asked, plan),
-            attention=told if is_of_texts else None,
+            attention=_ASK.format(workdir) if is_of_texts else None,
         )
         progress.logger.info("report written: %s", path)
     except Exception as error:
@@ -60,10 +61,8 @@ def write_after(asked: config.TrainConfig, plan: plan_lib.Plan) -> None:
         )
 
 
-def of_plan(asked: config.TrainConfig, plan: plan_lib.Plan) -> batches.Batches | str:
-    """Returns the batches of a run in numbers, or why they cannot be told."""
-    if asked.batch.mix:
-        return "The batches of a mixture (--mix) are not drawn."
-    data = manifest.read(locations.locate(asked.run.data_dir))
-    histogram = data.split("train").joint_histogram()
-    return batches.of(plan, histogram, asked.batch.tokens)
+def of_plan(asked: config.TrainConfig, plan: plan_lib.Plan) -> batches.Batches:
+    """Returns the batches of a run in numbers."""
+    corpora = mixing.corpora(asked.run.data_path, asked.batch)
+    lengths = [corpus.facts.split("train").joint_histogram() for corpus in corpora]
+    return batches.of(plan, np.concatenate(lengths), asked.batch.tokens)
