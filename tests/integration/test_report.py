@@ -113,6 +113,7 @@ def test_a_run_writes_its_page_when_it_ends_and_says_how_often_it_was_resumed(re
     assert 'class="broken"' not in text
 
 
+@pytest.mark.long
 def test_a_run_that_has_ended_writes_a_page_that_is_missing_and_keeps_another(
     resumed, data_dir
 ):
@@ -159,6 +160,7 @@ def test_a_classifier_shows_its_confusions(classifier, tmp_path):
     assert found["outside"] == []
 
 
+@pytest.mark.long
 def test_a_page_without_its_data_says_so(workdir, tmp_path):
     own = tmp_path / "own"
     shutil.copytree(workdir, own)

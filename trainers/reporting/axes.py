@@ -34,8 +34,7 @@ def linear(low: float, high: float, *, count: int = 5) -> Axis:
     [0.0, 2.0, 4.0, 6.0, 8.0]
     """
     if high <= low:
-        room = abs(low) / 2 or 1.0
-        low, high = low - room, high + room
+        low, high = (low - abs(low) / 2, low + abs(low) / 2) if low else (0.0, 1.0)
     rough = (high - low) / (count - 1)
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * of for of in (1, 2, 5, 10) if power * of >= rough * (1 - 1e-9))

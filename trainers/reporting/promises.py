@@ -98,7 +98,7 @@ def _logged_once(run: collecting.Run) -> Promise:
     rising = all(before < after for before, after in itertools.pairwise(steps))
     return Promise(
         "The log has each step once, whatever happened to the run.",
-        f"{len(steps):,} lines" + ("" if rising else ", some of them twice"),
+        f"{len(steps):,} logged" + ("" if rising else ", some of them twice"),
         rising if steps else None,
     )
 
