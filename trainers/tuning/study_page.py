@@ -19,7 +19,7 @@ def write(
     pictures = [_history(current, metric), _courses(current, metric)]
     pictures += _by_parameter(current, metric)
     best = study.best(current)
-    told = f"{len(study.ended(current))} trials; {metric} is to {_aim(current)}"
+    told = f"{len(study.ended(current))} trials; {metric}, {_aim(current)} is better"
     if best is not None:
         told += f"; best {axes.told(best.value or 0.0)}, trial {best.number}"
     head = markup.tag(
@@ -123,4 +123,5 @@ def _section(title: str, part: markup.Markup) -> markup.Markup:
 
 
 def _aim(current: optuna.Study) -> str:
-    return current.direction.name.lower()
+    is_max = current.direction == optuna.study.StudyDirection.MAXIMIZE
+    return "higher" if is_max else "lower"
