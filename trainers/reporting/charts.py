@@ -13,6 +13,7 @@ from trainers.reporting import axes, markup
 _WIDTH, _HEIGHT = 360, 200
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 8, 32
 _MAX_BINS = 120  # of a line; each keeps its least and its greatest value
+_SHOWN = 0.99  # share of the values that the axis of a histogram holds
 NUM_COLOURS = 8
 
 Point = tuple[float, float]
@@ -87,7 +88,7 @@ def histogram(
     found = sorted(value for value in values if math.isfinite(value))
     if not found:
         return None
-    high = found[min(len(found) - 1, math.ceil(0.99 * len(found)))]
+    high = found[math.floor(_SHOWN * (len(found) - 1))]
     axis = axes.linear(found[0], high)
     width = (axis.high - axis.low) / num_bins
     counts = [0] * num_bins

@@ -44,6 +44,7 @@ def test_a_histogram_counts_every_value_once():
     page = charts.histogram("a", values, x_label="ms", num_bins=10)
     counts = [int(one) for one in re.findall(r": (\d+)</title>", page)]
     assert sum(counts) == 101
+    assert counts == [10] * 9 + [11]
 
 
 def test_names_of_lines_are_escaped():

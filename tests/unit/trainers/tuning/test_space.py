@@ -133,6 +133,7 @@ def test_lines_are_what_a_flagfile_says():
         ),
         ("[search.d_ff]\nlo=1\nhigh=2", "search.d_ff.lo", "is not one of low"),
         ("[search.d_ff]\nchoices=[]", "search.d_ff.choices", "at least one"),
+        ("[search.d_ff]\nchoices=[true]", "search.d_ff.choices", "True is not a value"),
         ("[search.d_ff]\nchoices=[1,1]", "search.d_ff.choices", "twice"),
         ("[search.d_ff]\nchoices=[1,'a']", "search.d_ff.choices", "'a' is not a value"),
         ("[search.d_ff]\nchoices=[1]\nlow=1", "search.d_ff.low", "does not go"),

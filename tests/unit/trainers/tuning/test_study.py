@@ -13,7 +13,7 @@ _SPACE = space.Space(
     [
         space.Parameter("learning_rate", low=1e-3, high=1e-1, is_log=True),
         space.Parameter("d_ff", low=8, high=32, step=8, is_int=True),
-        space.Parameter("dropout_rate", low=0.0, high=0.3, step=0.1),
+        space.Parameter("dropout_rate", low=0.0, high=0.4, step=0.1),
         space.Parameter("optimizer", ("adam", "sgd")),
     ],
 )

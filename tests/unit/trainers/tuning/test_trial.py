@@ -117,6 +117,19 @@ def test_a_trial_that_ends_before_it_is_stopped_counts(current, tmp_path):
     assert (_only(current).state, _only(current).value) == (study.States.COMPLETE, 9.0)
 
 
+def test_what_is_written_at_the_very_end_is_reported(current, tmp_path, monkeypatch):
+    running, fake = _begin(current, tmp_path)
+
+    def ends_now():
+        fake.validated((5, 3.0))
+        fake.ended(0, best=3.0)
+        return 0
+
+    monkeypatch.setattr(fake, "exit_code", ends_now)
+    assert running.look()
+    assert _only(current).intermediate_values == {5: 3.0}
+
+
 def test_a_figure_that_is_no_number_is_not_reported(current, tmp_path):
     running, fake = _begin(current, tmp_path)
     fake.validated((5, float("nan")), (6, 4.0))
