@@ -120,7 +120,8 @@ def _picture(found: Batches) -> markup.Markup:
     place = f"translate({left} {height - bottom:.1f}) scale({scale:.4f} {-scale:.4f})"
     cells = markup.tag("g", _shades(shown), transform=place, class_="c0")
     border = "".join(
-        f"M{x_begin:g} {y_begin:g}L{x_end:g} {y_end:g}"
+        f"M{max(x_begin, 0.5):g} {max(y_begin, 0.5):g}"
+        f"L{max(x_end, 0.5):g} {max(y_end, 0.5):g}"
         for (x_begin, x_end), (y_begin, y_end) in pictures.borders(
             found.plan.buckets, src_most, tgt_most
         )
@@ -140,7 +141,7 @@ def _picture(found: Batches) -> markup.Markup:
         aria_label="lengths and buckets",
     )
     caption = markup.tag("figcaption", markup.tag("b", "Lengths and buckets"))
-    return markup.tag("figure", caption, picture)
+    return markup.tag("figure", caption, picture, class_="square")
 
 
 def _shades(lengths: np.ndarray) -> list[markup.Markup]:

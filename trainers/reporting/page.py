@@ -53,7 +53,7 @@ def render(content: Content) -> str:
             _section("Promises", [promises.table(_promises(content))]),
             _section("What was asked", overview.asked(run)),
         ),
-        _section("Samples", texts.describe(run)) if not run.is_of_vectors else None,
+        _section("Samples", _samples(content)) if not run.is_of_vectors else None,
         _attention(content),
         _section("Confusions", confused.describe(run)) if _has_classes(run) else None,
         _section("Batches", _batches(content)),
@@ -108,6 +108,12 @@ def _told(text: str) -> list[markup.Markup]:
 def _promises(content: Content) -> list[promises.Promise]:
     planned = content.planned if isinstance(content.planned, batches.Batches) else None
     return promises.check(content.runs[0], content.data, planned)
+
+
+def _samples(content: Content) -> list[markup.Markup]:
+    data = content.data
+    has_no_case = not isinstance(data, str) and bool(data.settings.get("lowercase"))
+    return texts.describe(content.runs[0], lowercase=has_no_case)
 
 
 def _batches(content: Content) -> list[markup.Markup]:

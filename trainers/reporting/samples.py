@@ -20,11 +20,10 @@ class Sample(NamedTuple):
     hypothesis: str
     references: list[str]
 
-    @property
-    def chrf(self) -> float:
-        """SacreBLEU's chrF2 of the hypothesis alone, 0 to 100."""
-        score = sacrebleu.sentence_chrf(self.hypothesis, self.references)
-        return float(score.score)
+    def chrf(self, *, lowercase: bool = False) -> float:
+        """Returns sacreBLEU's chrF2 of the hypothesis alone, 0 to 100."""
+        metric = sacrebleu.CHRF(lowercase=lowercase)
+        return float(metric.sentence_score(self.hypothesis, self.references).score)
 
 
 def read(workdir: pathlib.Path) -> dict[int, list[Sample]]:

@@ -7,14 +7,20 @@ _MAX_SENTENCES = 10
 _MOST_LETTERS = 400  # of a text
 
 
-def describe(run: collecting.Run) -> list[markup.Markup]:
-    """Returns the sentences, those said worst first and best last."""
+def describe(run: collecting.Run, *, lowercase: bool) -> list[markup.Markup]:
+    """Returns the sentences, those said worst first and best last.
+
+    Args:
+        run: The run.
+        lowercase: Whether the data has no case, so that scores ignore it.
+    """
     steps = sorted(run.samples)
     last = run.samples[steps[-1]] if steps else []
     if not last:
         why = "The run kept no samples (--eval_examples, --eval_samples)."
         return [markup.tag("p", why, class_="told")]
-    order = sorted(range(len(last)), key=lambda number: last[number].chrf)
+    chrf = [one.chrf(lowercase=lowercase) for one in last]
+    order = sorted(range(len(last)), key=chrf.__getitem__)
     if len(order) > _MAX_SENTENCES:
         half = _MAX_SENTENCES // 2
         order = order[:half] + order[-half:]
@@ -22,14 +28,16 @@ def describe(run: collecting.Run) -> list[markup.Markup]:
         f"After step {steps[-1]:,}, by chrF of the last hypothesis: the worst first, "
         "the best last."
     )
-    cards = [_card(run, steps[-_MAX_STEPS:], number) for number in order]
+    cards = [_card(run, steps[-_MAX_STEPS:], number, chrf[number]) for number in order]
     return [
         markup.tag("p", told, class_="told"),
         markup.tag("div", cards, class_="cards"),
     ]
 
 
-def _card(run: collecting.Run, steps: list[int], number: int) -> markup.Markup:
+def _card(
+    run: collecting.Run, steps: list[int], number: int, chrf: float
+) -> markup.Markup:
     """Returns a sentence with what was said to it at several steps."""
     last = run.samples[steps[-1]][number]
     lines = [_line("source", last.source)]
@@ -39,7 +47,7 @@ def _card(run: collecting.Run, steps: list[int], number: int) -> markup.Markup:
         if (said := _same(run.samples[step], last.source, number)) is not None
     ]
     lines += [_line("reference", reference) for reference in last.references]
-    score = markup.tag("span", f"chrF {last.chrf:.1f}", class_="score")
+    score = markup.tag("span", f"chrF {chrf:.1f}", class_="score")
     return markup.tag("dl", score, lines)
 
 

@@ -29,5 +29,11 @@ def test_a_run_without_samples_has_none(tmp_path):
 def test_a_right_hypothesis_has_the_highest_score():
     right = samples.Sample("a", "the house", ["the house"])
     wrong = samples.Sample("a", "a boat", ["the house"])
-    assert right.chrf == 100
-    assert wrong.chrf < 30
+    assert right.chrf() == 100
+    assert wrong.chrf() < 30
+
+
+def test_case_counts_only_where_the_data_has_any():
+    shouted = samples.Sample("a", "the house", ["The HOUSE"])
+    assert shouted.chrf() < 60
+    assert shouted.chrf(lowercase=True) == 100
