@@ -64,12 +64,15 @@ def describe(found: Batches) -> list[markup.Markup]:
     told = (
         f"{numbers.rows.size:,} batches in {part}, {numbers.num_shapes} shapes, "
         f"fill {numbers.fill:.3f}; the largest has {found.largest:,} padded tokens a "
-        "side. A dot is a pair of lengths, darker for more examples; lines are the "
-        "borders of buckets."
+        "side."
     )
     parts = [_table(found)]
-    if (found.histogram[:, 1] > 1).any():
+    if (found.histogram[:, 1] > 1).any():  # labels have no length
         parts.insert(0, _picture(found))
+        told += (
+            " A square is a pair of lengths, darker for more examples; lines are the "
+            "borders of buckets."
+        )
     return [
         markup.tag("p", told, class_="told"),
         markup.tag("div", parts, class_="sides"),

@@ -27,16 +27,15 @@ def describe(run: collecting.Run) -> list[markup.Markup]:
 def _of_split(content: dict[str, Any]) -> list[markup.Markup]:
     names, counts = content["labels"], np.array(content["confusions"], int)
     told = "A row is a class, a column what was said; colour is the share of the row."
-    parts = []
+    parts: list[markup.Markup] = []
+    sides: list[markup.Markup] = []
     if len(names) <= _MOST_DRAWN:
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         is_small = len(names) <= _MOST_NUMBERED
         numbers = counts if is_small else None
         cell = 30 if is_small else 16
-        parts += [
-            markup.tag("p", told, class_="told"),
-            grids.draw(names, names, shares, numbers=numbers, cell=cell),
-        ]
+        parts.append(markup.tag("p", told, class_="told"))
+        sides.append(grids.draw(names, names, shares, numbers=numbers, cell=cell))
     wrong = [
         (int(counts[a, b]), names[a], names[b])
         for a, b in np.ndindex(counts.shape)
@@ -46,5 +45,5 @@ def _of_split(content: dict[str, Any]) -> list[markup.Markup]:
         :_MOST_LISTED
     ]
     if rows:
-        parts.append(markup.table(["label", "said", "texts"], rows, numbers_from=2))
-    return parts
+        sides.append(markup.table(["label", "said", "texts"], rows, numbers_from=2))
+    return [*parts, markup.tag("div", sides, class_="sides")]

@@ -48,7 +48,8 @@ def _told(found: manifest.Manifest) -> str:
 
 
 def _splits(found: manifest.Manifest) -> markup.Markup:
-    head = ["split", "read", "repeats", "left out", "kept", "source tokens", "target"]
+    head = ["split", "read", "repeats", "left out", "kept", "source tokens"]
+    head += ["target tokens"] if found.tgt_vocabulary is not None else []
     rows = [
         [
             name,
@@ -62,7 +63,7 @@ def _splits(found: manifest.Manifest) -> markup.Markup:
         for name, split in found.splits.items()
         if split.pairs_read
     ]
-    return markup.table(head, rows)
+    return markup.table(head, [row[: len(head)] for row in rows])
 
 
 def _rejects(found: manifest.Manifest) -> markup.Markup | None:

@@ -40,7 +40,7 @@ def kind(run: collecting.Run) -> str:
     flags = run.flags
     if run.is_of_vectors:
         task = "texts to vectors" if flags.get("head") == "embedding" else "classifier"
-        return f"{task}, {flags.get('encoder', 'encoder')}"
+        return f"{task}, {flags.get('model', 'model')}"
     return f"sequence to sequence, {flags.get('model', 'model')}"
 
 
