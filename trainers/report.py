@@ -53,7 +53,7 @@ def main(asked: ReportConfig) -> None:
     path = writing.write(
         workdir,
         beside=beside,
-        planned=_planned(run),
+        planned=_planned(run, workdir),
         attention=_attention(asked, run, workdir),
     )
     print(path)
@@ -70,7 +70,7 @@ def _config(workdir: pathlib.Path) -> Any:
         return f"Not known: the flags of the run are of another version ({error})."
 
 
-def _planned(run: Any) -> "batches.Batches | str":
+def _planned(run: Any, workdir: pathlib.Path) -> "batches.Batches | str":
     """Returns the batches of a run, planned again, or why they cannot be."""
     if isinstance(run, str):
         return run
@@ -78,10 +78,19 @@ def _planned(run: Any) -> "batches.Batches | str":
     from trainers.reporting import writing
 
     try:
-        source = training.open_source(run, mixing.corpora(run.run.data_path, run.batch))
+        corpora = mixing.corpora(run.run.data_path, run.batch)
+        source = training.open_source(run, corpora, on_gpu=_was_on_gpu(workdir))
         return writing.of_plan(run, source.plan)
     except exits.Refusal as error:
         return f"Not known, as the data cannot be read any more: {error}"
+
+
+def _was_on_gpu(workdir: pathlib.Path) -> bool | None:
+    """Returns whether a run had a GPU; None where it does not say."""
+    from trainers.reporting import collecting
+
+    devices = collecting.read(workdir).summary.get("machine", {}).get("devices")
+    return None if devices is None else "GPU" in devices
 
 
 def _attention(

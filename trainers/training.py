@@ -50,18 +50,28 @@ def open_source(
     asked: config.TrainConfig,
     corpora: Sequence[mixing.Corpus],
     kind: examples.Kind | None = None,
+    *,
+    on_gpu: bool | None = None,
 ) -> input_pipeline.Source:
     """Returns what to train on, with the plan of its batches.
+
+    Args:
+        asked: The config.
+        corpora: What to train on.
+        kind: Of the examples; None for what the data says.
+        on_gpu: Where the run is, for the boundaries of buckets; None for here.
 
     Raises:
         exits.Refusal: If the settings leave nothing to read, or a file is missing.
     """
+    if on_gpu is None:
+        on_gpu = bool(tf.config.list_physical_devices("GPU"))
     return input_pipeline.open_corpora(
         corpora,
         "train",
         asked.batch,
         seed=asked.run.seed,
-        default_multiple=8 if tf.config.list_physical_devices("GPU") else 1,
+        default_multiple=8 if on_gpu else 1,
         kind=kind,
     )
 

@@ -140,7 +140,7 @@ def main(asked: TuneConfig) -> None:
     found = space_file.read(pathlib.Path(asked.study.space or ""), program)
     base = _base(asked.study, found, program)
     _check_ends(asked.study, found, binding.to_lines(base), program)
-    manifest.read(base.run.data_path)
+    _check_validated(base)
     grid = found.grid() if asked.search.sampler == "grid" else None
     extras.load("optuna", needed_by="trainers.tune")
     with files.locked(study_dir / files.LOCK_NAME, what=f"--study_dir={study_dir}"):
@@ -167,6 +167,16 @@ def _base(asked: StudyConfig, found: space.Space, program: type) -> Any:
         return binding.parse([*given, *space.lines(found.fixed), home], program)
     except binding.FlagError as error:
         raise exits.Refusal(exits.BAD_DATA, f"{found.path}: fixed: {error}") from None
+
+
+def _check_validated(base: Any) -> None:
+    """Refuses flags and data with which no trial would be validated."""
+    if not base.validation.eval_every_steps:
+        raise exits.Refusal(
+            exits.USAGE,
+            "--eval_every_steps=0: a study goes by validation; set it under [fixed]",
+        )
+    manifest.read(base.run.data_path).split("valid")
 
 
 def _check_ends(

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from flags import binding
-from tests import programs
+from tests import browsers, programs
 from trainers import config
 
 TUNE = "trainers.tune"
@@ -136,6 +136,14 @@ def test_a_study_that_is_over_runs_nothing_more_and_shows_the_same(
     assert "http:" not in page
 
 
+def test_the_page_of_a_study_fits_a_phone(killed_and_resumed, tmp_path):
+    folder, _, _ = killed_and_resumed
+    page = folder / "study/study.html"
+    found = browsers.measured(page, tmp_path, width=390)
+    assert found["scroll_width"] <= 390
+    assert found["outside"] == []
+
+
 def test_another_space_is_refused(killed_and_resumed, data_dir):
     folder, _, _ = killed_and_resumed
     flags = _asked(folder, data_dir)
@@ -165,6 +173,15 @@ def test_a_bad_space_ends_before_anything_starts(tmp_path, data_dir, more, code,
     assert done.stderr.count("\n") == 1
     assert f"{tmp_path}/space.toml: {says}" in done.stderr
     assert not (tmp_path / "study").exists()
+
+
+def test_a_study_without_validation_ends_before_anything_starts(tmp_path, data_dir):
+    flags = _asked(tmp_path, data_dir)
+    text = _SPACE.replace("eval_every_steps = 10", "eval_every_steps = 0")
+    (tmp_path / "space.toml").write_text(text)
+    done = programs.run(TUNE, *flags)
+    assert done.returncode == 64
+    assert "a study goes by validation" in done.stderr
 
 
 def test_data_that_is_not_there_ends_before_anything_starts(tmp_path):

@@ -72,7 +72,9 @@ def _figures(runs: Sequence[collecting.Run]) -> list[list[markup.Child]]:
 
 
 def _told(value: object) -> str:
-    return axes.told(value) if isinstance(value, int | float) else _NONE
+    if isinstance(value, int):
+        return f"{value:,}"
+    return axes.told(value) if isinstance(value, float) else _NONE
 
 
 def _duration(value: object) -> str:

@@ -105,10 +105,11 @@ def _logged_once(run: collecting.Run) -> Promise:
 
 def _of_plan(run: collecting.Run, planned: batches.Batches) -> list[Promise]:
     digest = run.summary.get("plan_digest")
+    was = "" if digest in (None, planned.plan.digest) else f"; the run had {digest}"
     found = [
         Promise(
             "All batches are known before the first step.",
-            f"planned again: {planned.plan.digest}",
+            f"planned again: {planned.plan.digest}{was}",
             planned.plan.digest == digest if digest else None,
         )
     ]

@@ -48,10 +48,18 @@ def chosen(flags: dict[str, str]) -> dict[str, tuple[str, str]]:
 
 
 def differing(runs: list[dict[str, str]]) -> dict[str, list[str]]:
-    """Returns the flags that are not the same in all runs, with their values."""
+    """Returns the flags that are not the same in all runs, with their values.
+
+    A run that does not have a flag, as it is older, has its default.
+    """
+    usual = [defaults(flags) for flags in runs]
     names = dict.fromkeys(name for flags in runs for name in flags)
-    return {
-        name: [flags.get(name, "") for flags in runs]
+    found = {
+        name: [
+            flags.get(name, of_run.get(name, ""))
+            for flags, of_run in zip(runs, usual, strict=True)
+        ]
         for name in names
-        if name not in PATHS and len({flags.get(name, "") for flags in runs}) > 1
+        if name not in PATHS
     }
+    return {name: values for name, values in found.items() if len(set(values)) > 1}

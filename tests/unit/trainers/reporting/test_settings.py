@@ -16,7 +16,12 @@ def test_chosen_flags_are_those_that_differ_from_their_defaults(tmp_path):
 
 
 def test_flags_differ_where_one_run_has_them_and_the_other_not():
-    one = {"workdir": "a", "seed": "1", "d_ff": "8", "clip_norm": "1.0"}
+    one = {"workdir": "a", "seed": "1", "d_ff": "8", "clip_norm": "1.0", "x": "1"}
     other = {"workdir": "b", "seed": "2", "d_ff": "8"}
+    one["beta1"] = "0.9"  # as it is where nobody says otherwise
     found = settings.differing([one, other])
-    assert found == {"seed": ["1", "2"], "clip_norm": ["1.0", ""]}
+    assert found == {
+        "seed": ["1", "2"],
+        "clip_norm": ["1.0", "0.0"],
+        "x": ["1", ""],
+    }
