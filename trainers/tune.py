@@ -213,13 +213,7 @@ def _search(
         num_trials = min(num_trials, len(grid))
         study.line_up(current, [dict(values) for values in grid[:num_trials]])
     elif asked.study.base_first and not study.num_taken(current):
-        first = found.within(_values(base))
-        if first is None:
-            progress.logger.info(
-                "the space does not hold the values of --base: they are not tried first"
-            )
-        else:
-            study.line_up(current, [first])
+        study.line_up(current, _first(found, base))
     program = _PROGRAMS[asked.study.trainer]
     amount = running.Amount(
         num_trials,
@@ -237,6 +231,17 @@ def _search(
         return None
 
     running.Runner(current, what, study_dir, amount, check).run(stop)
+
+
+def _first(found: space.Space, base: Any) -> list[dict[str, Any]]:
+    """Returns what --base says, as the values of a trial, if it can be one."""
+    values = found.within(_values(base))
+    if values is not None:
+        return [dict(values)]
+    progress.logger.info(
+        "the space does not hold the values of --base: they are not tried first"
+    )
+    return []
 
 
 def _values(asked: Any) -> dict[str, Any]:

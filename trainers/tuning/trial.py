@@ -52,8 +52,8 @@ class Running:
         """
         self._trial, self._asked, self._flags = trial, asked, flags
         self.workdir, self._limits = workdir, limits
-        frozen = trial.study._storage.get_trial(trial._trial_id)
-        self._reported = set(frozen.intermediate_values)
+        every = trial.study.get_trials(deepcopy=False)
+        self._reported = set(every[trial.number].intermediate_values)
         self._why = ""  # it was stopped by us
         self._is_pruned = False
         self._restarts = 0
