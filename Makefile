@@ -18,7 +18,7 @@ setup: .venv/.runtime$(KIND) ## Install what a run needs into .venv; GPU=1 with 
 
 setup-dev: .venv/.dev ## Install what tests and lint need as well.
 
-setup-extras: setup ## Install what parquet, some exports and the page to try need.
+setup-extras: setup ## Install what parquet, some exports, the page to try and studies need.
 	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-extras.lock
 
 .venv/.runtime$(KIND): requirements$(KIND).lock

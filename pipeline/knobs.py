@@ -5,6 +5,7 @@ derived from it (`flags/binding.py`), so help, default and validation have one h
 """
 
 import dataclasses
+import typing
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,3 +60,29 @@ def defaults(config: Any) -> dict[str, Any]:
             default = field.default
             values[field.name] = list(default) if default == () else default
     return values
+
+
+def leaves(config_class: type) -> dict[str, tuple[dataclasses.Field[Any], Any]]:
+    """Returns every knob of a config class and its parts: field and type, by name."""
+    hints = typing.get_type_hints(config_class)
+    found: dict[str, tuple[dataclasses.Field[Any], Any]] = {}
+    for field in dataclasses.fields(config_class):
+        kind = hints[field.name]
+        if dataclasses.is_dataclass(kind):
+            found.update(leaves(typing.cast(type, kind)))
+        else:
+            found[field.name] = (field, kind)
+    return found
+
+
+def text_of(value: Any) -> str:
+    """Returns a value as a flagfile has it; nothing where it is not set.
+
+    >>> [text_of(one) for one in (None, True, 1e-9, ("a", "b"), 8)]
+    ['', 'true', '1e-09', 'a,b', '8']
+    """
+    if value in (None, "", ()):
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(value) if isinstance(value, tuple) else str(value)

@@ -31,7 +31,7 @@ def draw_buckets(
     from matplotlib import pyplot as plt
     from matplotlib.colors import LogNorm
 
-    src_most, tgt_most = (_most(histogram, side) for side in (0, 1))
+    src_most, tgt_most = (most(histogram, side) for side in (0, 1))
     shown = (histogram[:, 0] <= src_most) & (histogram[:, 1] <= tgt_most)
     counts = np.zeros((tgt_most + 1, src_most + 1))
     lengths = histogram[shown, :2].astype(int)
@@ -46,7 +46,7 @@ def draw_buckets(
         interpolation="nearest",
     )
     figure.colorbar(image, label="pairs")
-    for (x_begin, x_end), (y_begin, y_end) in _borders(buckets, src_most, tgt_most):
+    for (x_begin, x_end), (y_begin, y_end) in borders(buckets, src_most, tgt_most):
         axes.plot([x_begin, x_end], [y_begin, y_end], color="tab:red", linewidth=0.8)
     axes.set_xlabel("source, tokens with EOS")
     axes.set_ylabel("target, tokens with BOS or EOS")
@@ -94,7 +94,7 @@ def draw_confusions(
     plt.close(figure)
 
 
-def _most(histogram: np.ndarray, side: int) -> int:
+def most(histogram: np.ndarray, side: int) -> int:
     """Returns the length that nearly all pairs have at most on a side."""
     order = np.argsort(histogram[:, side], kind="stable")
     mass = np.cumsum(histogram[order, 2])
@@ -102,7 +102,7 @@ def _most(histogram: np.ndarray, side: int) -> int:
     return int(histogram[order[last], side])
 
 
-def _borders(
+def borders(
     buckets: bucketing.Buckets, src_most: int, tgt_most: int
 ) -> list[tuple[tuple[float, float], tuple[float, float]]]:
     """Returns the lines between lengths of different buckets: ((x, x), (y, y))."""

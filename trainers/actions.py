@@ -90,6 +90,7 @@ class Log:
             "skipped_nonfinite_steps": int(totals["skipped"]),
         }
         timing = self._timing(step, totals, secs)
+        timing["step_ms"] = 1000 * secs / max(taken + int(totals["skipped"]), 1)
         fail_points.reach("log.before")
         self._directory.append(run_directory.METRICS, metrics)
         fail_points.reach("log.between")

@@ -53,6 +53,11 @@ class RunConfig:
     profile_steps: str = knobs.knob(
         "", "Writes a TensorFlow profile of these steps, as in 20-30.", may_change=True
     )
+    report: bool = knobs.knob(
+        True,
+        "Writes report.html when the run ends: all of it on one page.",
+        may_change=True,
+    )
     new_data: bool = knobs.knob(
         False,
         "Goes on from the newest checkpoint with other data or batches: weights stay, "

@@ -1,12 +1,13 @@
 """summary.json: how a run went, written whenever it ends."""
 
 import json
+import platform
 from typing import Any
 
 import tensorflow as tf
 
 from pipeline import input_pipeline
-from trainers import actions, clock, run_directory
+from trainers import actions, clock, machine, run_directory
 from trainers import run as run_lib
 
 
@@ -58,7 +59,11 @@ def _standing(ready: run_lib.Run, finished: str) -> dict[str, Any]:
         "plan_digest": ready.source.plan.digest,
         "best": ready.state.best,
         "history": ready.state.history,
-        "versions": {"tensorflow": tf.__version__},
+        "versions": {
+            "tensorflow": tf.__version__,
+            "python": platform.python_version(),
+        },
+        "machine": machine.describe(),
     }
 
 

@@ -51,18 +51,28 @@ def open_source(
     asked: config.TrainConfig,
     corpora: Sequence[mixing.Corpus],
     kind: examples.Kind | None = None,
+    *,
+    on_gpu: bool | None = None,
 ) -> input_pipeline.Source:
     """Returns what to train on, with the plan of its batches.
+
+    Args:
+        asked: The config.
+        corpora: What to train on.
+        kind: Of the examples; None for what the data says.
+        on_gpu: Where the run is, for the boundaries of buckets; None for here.
 
     Raises:
         exits.Refusal: If the settings leave nothing to read, or a file is missing.
     """
+    if on_gpu is None:
+        on_gpu = bool(tf.config.list_physical_devices("GPU"))
     return input_pipeline.open_corpora(
         corpora,
         "train",
         asked.batch,
         seed=asked.run.seed,
-        default_multiple=8 if tf.config.list_physical_devices("GPU") else 1,
+        default_multiple=8 if on_gpu else 1,
         kind=kind,
     )
 
@@ -190,6 +200,7 @@ def run(ready: run_lib.Run) -> None:
     if finished is not None:
         progress.logger.info("already finished at step %d", ready.next_step - 1)
         summary.complete(ready, finished)
+        _report(ready, again=False)
         return
     if ready.stop:
         raise exits.Refusal(
@@ -202,6 +213,22 @@ def run(ready: run_lib.Run) -> None:
     if ready.config.run.xla:
         _compile(ready)
     _loop(ready)
+    _report(ready, again=True)
+
+
+def _report(ready: run_lib.Run, *, again: bool) -> None:
+    """Writes the page of a run that has ended, if it is wanted.
+
+    Args:
+        ready: The run.
+        again: Whether one that is there already is written anew.
+    """
+    # Loaded here: a run that is stopped, or wants no page, does not wait for it.
+    from trainers.reporting import writing
+
+    there = (ready.directory.path / writing.FILENAME).is_file()
+    if ready.config.run.report and (again or not there):
+        writing.write_after(ready.config, ready.source.plan)
 
 
 def _finished(ready: run_lib.Run) -> str | None:

@@ -9,12 +9,11 @@ import tensorflow as tf
 
 from pipeline import batching, examples, input_pipeline, manifest, records, vocabulary
 from pipeline import config as pipeline_config
-from trainers import config, scores, train_step, translation
+from trainers import config, directions, scores, train_step, translation
 
 _VALID_BUCKETS = 16
 _VALID_TOKENS = pipeline_config.DEFAULT_TOKENS
 _SCORES = ("bleu", "chrf", "exact_match", "token_error_rate")
-LOWER_IS_BETTER = ("loss", "token_error_rate")
 
 
 class StoppedError(Exception):
@@ -198,4 +197,4 @@ def is_better(metric: str, value: float, best: float | None) -> bool:
         return False
     if best is None:
         return True
-    return value < best if metric in LOWER_IS_BETTER else value > best
+    return value < best if metric in directions.LOWER_IS_BETTER else value > best

@@ -45,10 +45,12 @@ def test_the_entry_points_are_the_documented_ones():
         "trainers.evaluate",
         "trainers.export",
         "trainers.predict",
+        "trainers.report",
         "trainers.seq2seq",
         "trainers.seq2vec",
         "trainers.serve",
         "trainers.translate",
+        "trainers.tune",
     }
 
 

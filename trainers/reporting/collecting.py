@@ -1,0 +1,115 @@
+"""What the files of a working directory say of a run, whatever of them is there."""
+
+import contextlib
+import json
+import pathlib
+from typing import Any, NamedTuple
+
+from trainers import run_directory
+from trainers.reporting import samples, settings
+
+_EVALUATED = "evaluate_"
+_CONFUSED = "confusions_"
+
+
+class Run(NamedTuple):
+    """A run as its files tell it.
+
+    Attributes:
+        workdir: Where they are.
+        name: For people; tells it from the others on the page.
+        flags: Of `run.flags`, by name.
+        summary: `summary.json`; empty if the run has not ended yet.
+        training: Lines of `metrics.jsonl` about training, by step.
+        validations: Those about validations.
+        timing: Lines of `timing.jsonl`.
+        samples: What was said at each validation.
+        evaluations: What trainers.evaluate found, by split.
+        confusions: Its confusions of classes, by split.
+        start: From what the weights were begun.
+    """
+
+    workdir: pathlib.Path
+    name: str
+    flags: dict[str, str]
+    summary: dict[str, Any]
+    training: list[dict[str, Any]]
+    validations: list[dict[str, Any]]
+    timing: list[dict[str, Any]]
+    samples: dict[int, list[samples.Sample]]
+    evaluations: dict[str, dict[str, Any]]
+    confusions: dict[str, dict[str, Any]]
+    start: list[dict[str, Any]]
+
+    @property
+    def is_of_vectors(self) -> bool:
+        """Whether it is a run of trainers.seq2vec."""
+        return "pooling" in self.flags
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """Metric, value and step of the best validation; empty if there was none."""
+        return self.summary.get("best") or {}
+
+
+def read(workdir: pathlib.Path, name: str = "") -> Run:
+    """Returns a run.
+
+    Raises:
+        exits.Refusal: If the directory is not that of a run.
+    """
+    lines = _lines(workdir / run_directory.METRICS)
+    return Run(
+        workdir=workdir,
+        name=name or workdir.resolve().name,
+        flags=settings.given(workdir),
+        summary=_json(workdir / run_directory.SUMMARY) or {},
+        training=[line for line in lines if "learning_rate" in line],
+        validations=[line for line in lines if "learning_rate" not in line],
+        timing=_lines(workdir / run_directory.TIMING),
+        samples=samples.read(workdir),
+        evaluations=_by_split(workdir, _EVALUATED),
+        confusions=_by_split(workdir, _CONFUSED),
+        start=_json(workdir / run_directory.START) or [],
+    )
+
+
+def read_all(workdirs: list[pathlib.Path]) -> list[Run]:
+    """Returns several runs, named so that no two names are the same."""
+    short = [path.resolve().name for path in workdirs]
+    names = short if len(set(short)) == len(short) else [str(path) for path in workdirs]
+    return [read(path, name) for path, name in zip(workdirs, names, strict=True)]
+
+
+def points(lines: list[dict[str, Any]], name: str) -> list[tuple[float, float]]:
+    """Returns step and value of a figure, where it has one."""
+    return [(line["step"], line[name]) for line in lines if line.get(name) is not None]
+
+
+def _by_split(workdir: pathlib.Path, prefix: str) -> dict[str, dict[str, Any]]:
+    found = {}
+    for path in sorted(workdir.glob(f"{prefix}*.json")):
+        content = _json(path)
+        if isinstance(content, dict):
+            found[path.stem.removeprefix(prefix)] = content
+    return found
+
+
+def _json(path: pathlib.Path) -> Any:
+    """Returns a JSON file's content, None where there is none that can be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _lines(path: pathlib.Path) -> list[dict[str, Any]]:
+    """Returns the lines of a log that are whole: a run may be writing the last."""
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
+    found = []
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            found.append(json.loads(line))
+    return found
