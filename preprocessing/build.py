@@ -13,7 +13,6 @@ says so and does nothing.
 
 import fnmatch
 import functools
-import os
 import pathlib
 import sys
 from typing import Any
@@ -22,6 +21,7 @@ from flags import binding
 from pipeline import (
     directories,
     exits,
+    extras,
     files,
     knobs,
     manifest,
@@ -29,7 +29,7 @@ from pipeline import (
     records,
     vocabulary,
 )
-from preprocessing import config, corpora, labels, lines, summary, workers
+from preprocessing import config, corpora, labels, lines, local_runner, summary
 from preprocessing import making as making_lib
 
 _OUR_FILES = (
@@ -48,7 +48,7 @@ def main(build: config.BuildConfig) -> int:
     with (
         directories.ended_by_signals(),
         # First, so that a worker that outlives this process does not hold the lock.
-        workers.Pool(build.output.num_workers or os.cpu_count() or 1) as pool,
+        _runner(build) as runner,
         files.locked(directories.lock_of(target), what=f"--data_dir={target}"),
     ):
         directories.recover(target)
@@ -56,33 +56,31 @@ def main(build: config.BuildConfig) -> int:
             build.corpus, build.task.task, build.cleaning.max_bytes
         )
         _check_replaceable(target, sources)
-        facts = _survey(sources, build)
+        facts = runner.survey(sources)
         settings, described = _settings(build), _describe(sources, facts, build)
         if _up_to_date(target, settings, described, overwrite=build.output.overwrite):
             progress.logger.info("%s is up to date", target)
             return exits.DONE
         with directories.appearing(target) as partial:
-            num_rows = [
-                corpora.num_rows(source, group)
-                for source, group in zip(sources, facts, strict=True)
-            ]
-            making = making_lib.Making(partial, build, sources, num_rows, pool)
+            making = making_lib.Making(partial, build, sources, runner)
             done = making.run(settings, described)
             lines.check_unchanged([fact for group in facts for fact in group])
     print(summary.table(done))
     return exits.DONE
 
 
-def _survey(
-    sources: list[corpora.Source], build: config.BuildConfig
-) -> list[list[lines.FileFacts]]:
-    limit = build.corpus.max_reject_fraction
-    with progress.Progress("reading", unit="sources", total=len(sources)) as bar:
-        facts = []
-        for source in sources:
-            facts.append(corpora.survey(source, build.cleaning.max_bytes, limit))
-            bar.update()
-    return facts
+def _runner(build: config.BuildConfig) -> making_lib.Runner:
+    """Returns who does the work.
+
+    Raises:
+        exits.Refusal: If it is Beam, and Beam is not installed.
+    """
+    if build.runner.runner == "local":
+        return local_runner.LocalRunner(build)
+    extras.load("apache_beam", needed_by="--runner=beam", extra="beam")
+    from preprocessing import beam_runner
+
+    return beam_runner.BeamRunner(build)
 
 
 def _settings(build: config.BuildConfig) -> dict[str, Any]:

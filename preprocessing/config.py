@@ -6,7 +6,7 @@ import pathlib
 import regex
 
 from pipeline import knobs
-from preprocessing import corpus_config, subword_config
+from preprocessing import corpus_config, runner_config, subword_config
 
 TASKS = ("pairs", "labels")
 
@@ -188,11 +188,28 @@ class BuildConfig:
     task: TaskConfig
     subwords: subword_config.SubwordConfig
     cleaning: CleaningConfig
+    runner: runner_config.RunnerConfig = dataclasses.field(
+        default_factory=runner_config.RunnerConfig
+    )
 
     def __post_init__(self) -> None:
         """Raises ValueError for settings that exclude each other across groups."""
+        self._check_runner()
         if self.task.task == "labels":
             self._check_labels()
+
+    def _check_runner(self) -> None:
+        if self.runner.runner == "beam" and self.output.num_workers:
+            raise ValueError(
+                f"--num_workers={self.output.num_workers} needs --runner=local; an "
+                "engine has an option of its own, such as "
+                "--beam_options=--direct_num_workers=4"
+            )
+        if self.runner.runner == "local" and "://" in self.output.data_dir:
+            raise ValueError(
+                f"--data_dir={self.output.data_dir} needs --runner=beam; the local "
+                "runner writes to a file system of this machine"
+            )
 
     def _check_labels(self) -> None:
         if self.corpus.corpus:

@@ -17,7 +17,7 @@ import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from pipeline import exits, files
+from pipeline import exits
 from preprocessing import (
     built_in,
     cleaning,
@@ -28,7 +28,7 @@ from preprocessing import (
     rows,
 )
 
-_CHUNK_ROWS = 2_000
+CHUNK_ROWS = 2_000
 _COLUMNS = 16  # as many sides of the longest kind fit on a line
 _TRAIN = "train"
 _DEFAULT_NAMES = {"pairs": ("src", "tgt"), "labels": ("text", "label")}
@@ -171,11 +171,17 @@ def survey(
             have different numbers of lines.
     """
     if not source.encodings:
-        return [_facts(path) for path in source.files]
+        return [lines.facts(path) for path in source.files]
     facts = [
         lines.survey(path, max_bytes, max_reject_fraction, encoding)
         for path, encoding in zip(source.files, source.encodings, strict=True)
     ]
+    check_same_lines(facts)
+    return facts
+
+
+def check_same_lines(facts: Sequence[lines.FileFacts]) -> None:
+    """Refuses files of one source that have different numbers of lines."""
     for other in facts[1:]:
         if other.lines != facts[0].lines:
             raise exits.Refusal(
@@ -183,7 +189,6 @@ def survey(
                 f"{facts[0].path} has {facts[0].lines} lines and {other.path} has "
                 f"{other.lines}; line by line they must be pairs",
             )
-    return facts
 
 
 def num_rows(source: Source, facts: Sequence[lines.FileFacts]) -> int | None:
@@ -197,27 +202,52 @@ def chunks(sources: Sequence[Source], max_bytes: int) -> Iterator[Chunk]:
     """Yields the rows of all sources, in order, a chunk at a time."""
     index = first_row = 0
     for number, source in enumerate(sources):
-        first_line = 1 + source.header_lines
-        # A row of several columns may be longer than a side may be.
-        longest = max_bytes * (1 if len(source.files) > 1 else _COLUMNS)
-        for texts, parsed, size in _parts(source, longest):
-            yield Chunk(
-                source=number,
-                split=source.split,
-                weight=source.weight,
-                name=source.name,
-                number=index,
-                first_row=first_row,
-                first_line=first_line,
-                size=size,
-                texts=texts,
-                longest=longest,
-                reader=source.reader,
-                parsed=parsed,
-            )
+        for chunk in chunks_of(source, number, index, first_row, max_bytes):
+            yield chunk
             index += 1
-            first_row += size
-            first_line += size
+            first_row += chunk.size
+
+
+def chunks_of(
+    source: Source, number: int, first_chunk: int, first_row: int, max_bytes: int
+) -> Iterator[Chunk]:
+    """Yields the rows of one source, in order, a chunk at a time.
+
+    Args:
+        source: The source.
+        number: Its index.
+        first_chunk: Chunks of the sources before it.
+        first_row: Rows of the sources before it.
+        max_bytes: Longest side.
+    """
+    first_line = 1 + source.header_lines
+    longest = longest_line(source, max_bytes)
+    for texts, parsed, size in _parts(source, longest):
+        yield Chunk(
+            source=number,
+            split=source.split,
+            weight=source.weight,
+            name=source.name,
+            number=first_chunk,
+            first_row=first_row,
+            first_line=first_line,
+            size=size,
+            texts=texts,
+            longest=longest,
+            reader=source.reader,
+            parsed=parsed,
+        )
+        first_chunk += 1
+        first_row += size
+        first_line += size
+
+
+def longest_line(source: Source, max_bytes: int) -> int:
+    """Returns where longer lines of a source are cut, in bytes.
+
+    A row of several columns may be longer than a side may be.
+    """
+    return max_bytes * (1 if len(source.files) > 1 else _COLUMNS)
 
 
 def _parts(
@@ -226,7 +256,7 @@ def _parts(
     """Yields (joined lines of each file, parsed rows, number of rows)."""
     if source.read_rows is not None:
         parsed_rows = source.read_rows()
-        while part := list(itertools.islice(parsed_rows, _CHUNK_ROWS)):
+        while part := list(itertools.islice(parsed_rows, CHUNK_ROWS)):
             yield None, part, len(part)
         return
     readers = [
@@ -234,17 +264,10 @@ def _parts(
         for path, encoding in zip(source.files, source.encodings, strict=True)
     ]
     while True:
-        parts = [list(itertools.islice(reader, _CHUNK_ROWS)) for reader in readers]
+        parts = [list(itertools.islice(reader, CHUNK_ROWS)) for reader in readers]
         if not parts[0]:
             return
         yield tuple([b"\n".join(part) for part in parts]), [], len(parts[0])
-
-
-def _facts(path: pathlib.Path) -> lines.FileFacts:
-    before = path.stat()
-    return lines.FileFacts(
-        path, before.st_size, before.st_mtime_ns, files.sha256(path), None
-    )
 
 
 def _named(corpus: corpus_config.CorpusConfig, split: str) -> list[tuple[str, float]]:
