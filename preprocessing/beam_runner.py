@@ -25,6 +25,7 @@ from typing import Any
 
 import apache_beam as beam
 from apache_beam.options import pipeline_options
+from apache_beam.runners import runner
 
 from pipeline import directories, exits, manifest, progress
 from preprocessing import (
@@ -315,11 +316,15 @@ def _options(build: config.BuildConfig) -> pipeline_options.PipelineOptions:
     """Returns what the engine is told.
 
     Raises:
-        exits.Refusal: If the engine of this machine has no such option; others get
-            options that only they know.
+        exits.Refusal: If there is no such engine, or if that of this machine has no
+            such option; others get options that only they know.
     """
     engine, given = build.runner.engine, build.runner.beam_options
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+    try:
+        runner.create_runner(engine)
+    except (ValueError, ImportError) as error:
+        raise exits.Refusal(exits.USAGE, f"--beam_runner={engine}: {error}") from None
     parser = pipeline_options._BeamArgumentParser()
     for group in pipeline_options.PipelineOptions.__subclasses__():
         if hasattr(group, "_add_argparse_args"):
@@ -330,6 +335,10 @@ def _options(build: config.BuildConfig) -> pipeline_options.PipelineOptions:
             exits.USAGE, f"--beam_options={unknown[0]}: {engine} has no such option"
         )
     options = pipeline_options.PipelineOptions([f"--runner={engine}", *given])
+    worker = options.view_as(pipeline_options.WorkerOptions)
+    worker.default_sdk_harness_log_level = (
+        worker.default_sdk_harness_log_level or "CRITICAL"
+    )
     if engine == "DirectRunner":
         # Or Beam would try another engine first, which it gets from the network.
         options.view_as(pipeline_options.TypeOptions).allow_unsafe_triggers = True

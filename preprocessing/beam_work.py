@@ -60,9 +60,7 @@ class Question(NamedTuple):
     end: int = 0
 
 
-def questions(
-    sources: list[corpora.Source], range_bytes: int = line_ranges.RANGE_BYTES
-) -> Iterator[Question]:
+def questions(sources: list[corpora.Source]) -> Iterator[Question]:
     """Yields what has to be known of the sources before anything is written."""
     for number, source in enumerate(sources):
         for file, path in enumerate(source.files):
@@ -72,7 +70,7 @@ def questions(
             size = path.stat().st_size
             parts = [(0, size)]
             if lines.is_splittable(path, source.encodings[file]):
-                parts = line_ranges.ranges(size, range_bytes)
+                parts = line_ranges.ranges(size)
             for begin, end in parts:
                 yield Question(RANGE, number, file, begin, end)
         if source.reader is None:

@@ -13,6 +13,7 @@ says so and does nothing.
 
 import fnmatch
 import functools
+import logging
 import pathlib
 import sys
 from typing import Any
@@ -77,9 +78,12 @@ def _runner(build: config.BuildConfig) -> making_lib.Runner:
     """
     if build.runner.runner == "local":
         return local_runner.LocalRunner(build)
-    extras.load("apache_beam", needed_by="--runner=beam", extra="beam")
-    from preprocessing import beam_runner
-
+    logging.disable(logging.WARNING)  # Beam says at import what else it could use
+    try:
+        extras.load("apache_beam", needed_by="--runner=beam", extra="beam")
+        from preprocessing import beam_runner
+    finally:
+        logging.disable(logging.NOTSET)
     return beam_runner.BeamRunner(build)
 
 

@@ -72,15 +72,14 @@ class Span(NamedTuple):
     num_lines: int
 
 
-def ranges(size: int, range_bytes: int) -> list[tuple[int, int]]:
+def ranges(size: int, range_bytes: int | None = None) -> list[tuple[int, int]]:
     """Returns the ranges of a file of so many bytes.
 
     >>> ranges(250, 100)
     [(0, 100), (100, 200), (200, 250)]
     """
-    return [
-        (begin, min(begin + range_bytes, size)) for begin in range(0, size, range_bytes)
-    ]
+    step = range_bytes or RANGE_BYTES
+    return [(begin, min(begin + step, size)) for begin in range(0, size, step)]
 
 
 def survey(
