@@ -40,11 +40,17 @@ def _surveyed(path, range_bytes: int, max_bytes: int, every: int):
 
 
 @settings(max_examples=300, deadline=None)
-@given(CONTENT, st.integers(1, 60), st.integers(1, 5), st.data())
+@given(CONTENT, st.integers(1, 60), st.integers(1, 5), st.integers(1, 30), st.data())
 def test_any_ranges_of_a_file_hold_its_lines(
-    tmp_path_factory, content, range_bytes, every, data
+    tmp_path_factory, content, range_bytes, every, block_bytes, data
 ):
     """Counts, decoding and every span agree with reading from the beginning."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(line_ranges, "_BLOCK_BYTES", block_bytes)
+        _check_ranges(tmp_path_factory, content, range_bytes, every, data)
+
+
+def _check_ranges(tmp_path_factory, content, range_bytes, every, data):
     path = tmp_path_factory.mktemp("any") / "a.txt"
     path.write_bytes(content)
     wanted = list(lines.read(path, 39, "utf-8"))
