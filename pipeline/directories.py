@@ -16,7 +16,7 @@ import signal
 from collections.abc import Iterator
 from typing import NoReturn
 
-from pipeline import exits, files
+from pipeline import exits, files, locations
 
 
 def beside(target: pathlib.Path, suffix: str) -> pathlib.Path:
@@ -29,9 +29,10 @@ def lock_of(target: pathlib.Path) -> pathlib.Path:
     return beside(target, files.LOCK_NAME)
 
 
-def scratch(target: pathlib.Path) -> pathlib.Path:
+def scratch(target: locations.Location) -> locations.Location:
     """Returns where the programs that make a directory can leave notes."""
-    return beside(target, f".tmp-{os.getpid()}-{secrets.token_hex(4)}")
+    suffix = f".tmp-{os.getpid()}-{secrets.token_hex(4)}"
+    return target.parent / (target.name + suffix)
 
 
 def recover(target: pathlib.Path) -> None:

@@ -83,8 +83,14 @@ class RemotePath:
 
     def glob(self, pattern: str) -> Iterator["RemotePath"]:
         """Yields what is inside and matches."""
-        for name in fnmatch.filter(self._ask("listdir"), pattern):
+        for name in fnmatch.filter(self.names(), pattern):
             yield self / name
+
+    def names(self) -> list[str]:
+        """Returns the names of what is inside; nothing if it is not there."""
+        if not self.is_dir():
+            return []
+        return sorted(name.rstrip("/") for name in self._ask("listdir"))
 
     def mkdir(self) -> None:
         """Makes the directory and those it is in, where they are not there yet."""

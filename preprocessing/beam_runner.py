@@ -12,24 +12,20 @@ the data directory, which all workers must be able to read and write.
 https://beam.apache.org/documentation/programming-guide
 """
 
-import base64
+import dataclasses
 import functools
-import json
-import logging
 import pathlib
-import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.options import pipeline_options
-from apache_beam.runners import runner
 
-from pipeline import directories, exits, manifest, progress
+from pipeline import directories, locations, manifest, progress
 from preprocessing import (
     accounts,
+    beam_engine,
     beam_shards,
     beam_store,
     beam_work,
@@ -40,8 +36,6 @@ from preprocessing import (
     lines,
     training_text,
 )
-
-_TOLD = re.compile(r"sluice-refusal:([A-Za-z0-9+/=]+):")
 
 
 class BeamRunner:
@@ -54,9 +48,9 @@ class BeamRunner:
             exits.Refusal: If the engine has no such option.
         """
         self._build = build
-        self._options = _options(build)
-        target = build.output.path.absolute()
-        self._folder = directories.scratch(target)
+        self._options = beam_engine.options(build.runner)
+        self._target = build.output.location
+        self._folder = directories.scratch(self._target)
         self._scratch = str(self._folder)
         self._sources: list[corpora.Source] = []
         self._known: list[int | None] = []
@@ -72,7 +66,10 @@ class BeamRunner:
         trace: TracebackType | None,
     ) -> None:
         """Removes what steps left for each other."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if isinstance(self._folder, locations.RemotePath):
+            self._folder.remove_tree()
+        else:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def survey(self, sources: Sequence[corpora.Source]) -> list[list[lines.FileFacts]]:
         """Reads every file once, ranges of it at once."""
@@ -81,7 +78,9 @@ class BeamRunner:
         asked = list(beam_work.questions(self._sources))
         with self._pipeline("reading") as pipeline:
             answers = pipeline | beam.Create(asked) | beam.Reshuffle()
-            answers = answers | _each("Survey", beam_work.survey, self._scratch)
+            answers = answers | beam_engine.each(
+                "Survey", beam_work.survey, self._scratch
+            )
             self._put(answers, "survey")
         found = dict(beam_store.each(f"{self._scratch}/survey"))
         facts, num_rows = [], []
@@ -100,7 +99,7 @@ class BeamRunner:
         with self._pipeline("looking for labels") as pipeline:
             found = (
                 self._chunks(pipeline, train=True)
-                | _each("Labels", beam_work.label_names, self._scratch)
+                | beam_engine.each("Labels", beam_work.label_names, self._scratch)
                 | beam.Distinct()
                 | beam.WithKeys(0)
             )
@@ -113,12 +112,16 @@ class BeamRunner:
         with self._pipeline("finding duplicates") as pipeline:
             found = (
                 self._chunks(pipeline)
-                | _each("Fingerprints", beam_work.fingerprints, self._scratch)
+                | beam_engine.each(
+                    "Fingerprints", beam_work.fingerprints, self._scratch
+                )
                 | beam.GroupByKey()
-                | _tagged(("overlap", "marks"), beam_work.resolve, self._build.cleaning)
+                | beam_engine.tagged(
+                    ("overlap", "marks"), beam_work.resolve, self._build.cleaning
+                )
             )
             blocks = found.marks | "ByBlock" >> beam.GroupByKey()
-            blocks | _each("PutMarks", beam_work.put_marks, self._scratch)
+            blocks | beam_engine.each("PutMarks", beam_work.put_marks, self._scratch)
             totals = found.overlap | beam.CombinePerKey(sum) | beam.WithKeys(0)
             self._put(totals, "overlap")
         overlap = {name: {"pairs": 0, "sources": 0} for name in manifest.SPLITS[1:]}
@@ -142,7 +145,7 @@ class BeamRunner:
         with self._pipeline("counting") as pipeline:
             found = (
                 self._chunks(pipeline, train=True)
-                | _each("Count", beam_work.num_training_rows, self._scratch)
+                | beam_engine.each("Count", beam_work.num_training_rows, self._scratch)
                 | beam.CombineGlobally(sum)
                 | beam.WithKeys(0)
             )
@@ -153,7 +156,7 @@ class BeamRunner:
         """Yields the usable training text of some sides, of a share of the pairs."""
         folder = "-".join(("texts", *sides))
         with self._pipeline("drawing text") as pipeline:
-            found = self._chunks(pipeline, train=True) | _each(
+            found = self._chunks(pipeline, train=True) | beam_engine.each(
                 "Texts", beam_work.texts, self._scratch, sides, share
             )
             self._put(found, folder)
@@ -174,20 +177,27 @@ class BeamRunner:
     def encode(
         self, recipe: encoder.Recipe, directory: pathlib.Path
     ) -> tuple[dict[str, manifest.Split], list[accounts.Account]]:
-        """Writes the shards; returns what became of each split and each source."""
+        """Writes the shards; returns what became of each split and each source.
+
+        Those of a remote data directory are written there at once.
+        """
+        made_in: locations.Location = directory
+        if isinstance(self._target, locations.RemotePath):
+            made_in = self._target
+            recipe = self._with_remote_models(recipe)
         beam_store.put(self._scratch, "recipe", recipe)
         num_shards = dict(recipe.num_shards)
         with self._pipeline("encoding") as pipeline:
-            found = self._chunks(pipeline) | _tagged(
+            found = self._chunks(pipeline) | beam_engine.tagged(
                 ("parts", "counts", "rejects"), beam_work.encode, self._scratch
             )
             written = (
                 found.parts
                 | "ByShard" >> beam.GroupByKey()
-                | _tagged(
+                | beam_engine.tagged(
                     ("shards", "lengths"),
                     beam_shards.write,
-                    str(directory),
+                    str(made_in),
                     num_shards,
                 )
             )
@@ -200,7 +210,17 @@ class BeamRunner:
                 self._put(totals | f"All {name}" >> beam.WithKeys(0), name)
             self._put(found.rejects, "rejects")
         num_sources = len(self._sources)
-        return beam_shards.finish(directory, self._scratch, recipe, num_sources)
+        return beam_shards.finish(made_in, self._scratch, recipe, num_sources)
+
+    def _with_remote_models(self, recipe: encoder.Recipe) -> encoder.Recipe:
+        """Puts the models where every worker can read them."""
+        moved: dict[str, Any] = {}
+        for side in ("src_model", "tgt_model"):
+            path = getattr(recipe, side)
+            if path is not None:
+                moved[side] = locations.locate(f"{self._scratch}/{path.name}")
+                moved[side].write_bytes(path.read_bytes())
+        return dataclasses.replace(recipe, **moved)
 
     def _chunks(self, pipeline: beam.Pipeline, *, train: bool = False) -> Any:
         """Returns the chunks of all sources, or of those that can train."""
@@ -213,136 +233,24 @@ class BeamRunner:
             pipeline
             | beam.Create(numbers)
             | "SpreadSources" >> beam.Reshuffle()
-            | _each("Chunks", beam_work.chunks, self._scratch)
+            | beam_engine.each("Chunks", beam_work.chunks, self._scratch)
             | "SpreadChunks" >> beam.Reshuffle()
-            | _each("Read", beam_work.read, self._scratch)
+            | beam_engine.each("Read", beam_work.read, self._scratch)
         )
 
     def _put(self, numbered: Any, name: str) -> None:
         """Leaves (number, value) pairs for this process, a file for each number."""
         folder = f"{self._scratch}/{name}"
         grouped = numbered | f"Group {name}" >> beam.GroupByKey()
-        _ = grouped | _each(f"Put {name}", beam_work.put, folder)
+        _ = grouped | beam_engine.each(f"Put {name}", beam_work.put, folder)
 
     def _left(self, name: str) -> Iterator[Any]:
         for _, values in beam_store.each(f"{self._scratch}/{name}"):
             yield from values
 
-    def _pipeline(self, what: str) -> "_Pipeline":
+    def _pipeline(self, what: str) -> beam_engine.Pipeline:
         progress.logger.info("%s: %s", self._build.runner.engine, what)
-        return _Pipeline(self._options)
-
-
-class _Pipeline:
-    """A pipeline that runs when its block ends, and whose workers can refuse."""
-
-    def __init__(self, options: pipeline_options.PipelineOptions) -> None:
-        self._pipeline = beam.Pipeline(options=options)
-
-    def __enter__(self) -> beam.Pipeline:
-        return self._pipeline
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is not None:
-            return
-        try:
-            self._pipeline.run().wait_until_finish()
-        except exits.Refusal:
-            raise
-        except Exception as failure:
-            told = _TOLD.search(str(failure))
-            if told is None:
-                raise
-            code, message = json.loads(base64.b64decode(told.group(1)))
-            raise exits.Refusal(code, message) from None
-
-
-class _Step:
-    """A function of an element, as a worker calls it.
-
-    Whatever the engine, all that comes back of an exception is its text; so a refusal
-    is put into it.
-    """
-
-    def __init__(
-        self,
-        function: Callable[..., Iterable[Any]],
-        given: tuple[Any, ...],
-        *,
-        tagged: bool,
-    ) -> None:
-        self._function = function
-        self._given = given
-        self._tagged = tagged
-
-    def __call__(self, element: Any) -> Iterator[Any]:
-        try:
-            for found in self._function(*self._given, element):
-                yield beam.pvalue.TaggedOutput(*found) if self._tagged else found
-        except exits.Refusal as refusal:
-            raise _told(refusal.code, str(refusal)) from None
-        except OSError as error:
-            code = exits.code_of(error)
-            if code is None:
-                raise
-            line = f"{error.filename or 'a file'}: {error.strerror}"
-            raise _told(code, line) from None
-
-
-def _told(code: int, message: str) -> RuntimeError:
-    content = base64.b64encode(json.dumps([code, message]).encode()).decode()
-    return RuntimeError(f"sluice-refusal:{content}: {message}")
-
-
-def _each(name: str, function: Callable[..., Iterable[Any]], *given: Any) -> Any:
-    """Returns the transform that calls function(*given, element)."""
-    return name >> beam.FlatMap(_Step(function, given, tagged=False))
-
-
-def _tagged(
-    names: Sequence[str], function: Callable[..., Iterable[Any]], *given: Any
-) -> Any:
-    """Returns the same for a function that yields (name of an output, element)."""
-    step = beam.FlatMap(_Step(function, given, tagged=True))
-    return "And".join(names) >> step.with_outputs(*names)
-
-
-def _options(build: config.BuildConfig) -> pipeline_options.PipelineOptions:
-    """Returns what the engine is told.
-
-    Raises:
-        exits.Refusal: If there is no such engine, or if that of this machine has no
-            such option; others get options that only they know.
-    """
-    engine, given = build.runner.engine, build.runner.beam_options
-    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
-    try:
-        runner.create_runner(engine)
-    except (ValueError, ImportError) as error:
-        raise exits.Refusal(exits.USAGE, f"--beam_runner={engine}: {error}") from None
-    parser = pipeline_options._BeamArgumentParser()
-    for group in pipeline_options.PipelineOptions.__subclasses__():
-        if hasattr(group, "_add_argparse_args"):
-            group._add_argparse_args(parser)
-    _, unknown = parser.parse_known_args(list(given))
-    if unknown and engine == "DirectRunner":
-        raise exits.Refusal(
-            exits.USAGE, f"--beam_options={unknown[0]}: {engine} has no such option"
-        )
-    options = pipeline_options.PipelineOptions([f"--runner={engine}", *given])
-    worker = options.view_as(pipeline_options.WorkerOptions)
-    worker.default_sdk_harness_log_level = (
-        worker.default_sdk_harness_log_level or "CRITICAL"
-    )
-    if engine == "DirectRunner":
-        # Or Beam would try another engine first, which it gets from the network.
-        options.view_as(pipeline_options.TypeOptions).allow_unsafe_triggers = True
-    return options
+        return beam_engine.Pipeline(self._options)
 
 
 def _assembled(

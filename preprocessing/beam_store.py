@@ -31,8 +31,8 @@ def get(folder: str, name: str | int) -> Any:
 
 def each(folder: str) -> Iterator[tuple[int, Any]]:
     """Yields numbers and what was put under them, in ascending order."""
-    names = sorted(path.name for path in locations.locate(folder).glob("*"))
-    for name in names:
+    there = locations.locate(folder).glob("*")
+    for name in sorted([path.name for path in there]):
         if ATTEMPT not in name:
             yield int(name), get(folder, name)
 

@@ -5,7 +5,7 @@ import pathlib
 
 import regex
 
-from pipeline import knobs
+from pipeline import knobs, locations
 from preprocessing import corpus_config, runner_config, subword_config
 
 TASKS = ("pairs", "labels")
@@ -178,6 +178,12 @@ class OutputConfig:
         """The data directory."""
         return pathlib.Path(self.data_dir)
 
+    @property
+    def location(self) -> locations.Location:
+        """The data directory, which may be remote."""
+        found = locations.locate(self.data_dir)
+        return found.absolute() if isinstance(found, pathlib.Path) else found
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BuildConfig:
@@ -209,6 +215,11 @@ class BuildConfig:
             raise ValueError(
                 f"--data_dir={self.output.data_dir} needs --runner=beam; the local "
                 "runner writes to a file system of this machine"
+            )
+        if "://" in self.output.data_dir and self.output.overwrite:
+            raise ValueError(
+                f"--overwrite cannot replace --data_dir={self.output.data_dir}: there "
+                "is no swap of directories on a remote file system; name another one"
             )
 
     def _check_labels(self) -> None:

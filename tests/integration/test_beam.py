@@ -144,6 +144,34 @@ def test_the_cases_hold_what_they_are_named_for(corpus, tmp_path):
     assert wanted | {"too_long"} == set(train["rejects"])
 
 
+def test_a_remote_data_directory_gets_the_same_bytes(corpus, tmp_path):
+    """`file://` stands for `gs://`: both go through tf.io.gfile."""
+    flags = [flag.replace("{}", str(corpus)) for flag in CASES["labels"]]
+    _build(tmp_path / "local", *flags)
+    remote = f"--data_dir=file://{tmp_path}/remote"
+    for name in ("rejects.tsv.gz", "train-00000-of-00099.tfrecord"):  # of a killed one
+        left = tmp_path / "remote" / name
+        left.parent.mkdir(exist_ok=True)
+        left.write_bytes(b"left over")
+    for _ in range(2):  # the second one finds it done
+        assert (
+            _build(tmp_path / "unused", *flags, remote, "--runner=beam", THREADS) == 0
+        )
+        assert _digest(tmp_path / "remote") == _digest(tmp_path / "local")
+    left_there = {path.name for path in tmp_path.iterdir()}
+    assert left_there == {"local", "local.lock", "remote"}
+    with pytest.raises(exits.Refusal, match="seed: 1 there, 2 asked"):
+        _build(tmp_path / "unused", *flags, remote, "--runner=beam", "--seed=2")
+
+
+def test_a_remote_directory_of_something_else_is_not_touched(corpus, tmp_path):
+    (tmp_path / "src.model").write_text("mine")
+    remote = f"--data_dir=file://{tmp_path}"
+    with pytest.raises(exits.Refusal, match="holds 'src.model'"):
+        _build(tmp_path, f"--train={corpus}/labels.tsv", remote, "--runner=beam")
+    assert [path.name for path in tmp_path.iterdir()] == ["src.model"]
+
+
 def test_a_second_build_does_nothing_and_other_settings_are_refused(corpus, tmp_path):
     flags = [f"--train={corpus}/labels.tsv", f"--data_dir={tmp_path / 'data'}"]
     beam = ["--vocab_size=60", "--runner=beam"]

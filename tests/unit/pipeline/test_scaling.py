@@ -90,7 +90,7 @@ def test_a_reader_works_where_only_its_own_shards_are(
 def test_what_is_read_pool_by_pool_gives_the_batches_of_what_is_held(
     many_shards, monkeypatch
 ):
-    """Large corpora keep no lengths; the plan and what it says of itself are the same."""
+    """Large corpora keep no lengths; their plan is the same, and what it says."""
     held = _open(many_shards)
     monkeypatch.setattr(input_pipeline, "_HELD_PAIRS", 0)
     lazy = _open(many_shards)
