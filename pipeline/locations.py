@@ -41,6 +41,11 @@ class RemotePath:
         return posixpath.basename(self._url)
 
     @property
+    def suffix(self) -> str:
+        """The last ending of its name, with the dot."""
+        return posixpath.splitext(self._url)[1]
+
+    @property
     def parent(self) -> "RemotePath":
         """The directory it is in."""
         return RemotePath(posixpath.dirname(self._url))

@@ -222,6 +222,7 @@ def _check_replaceable(
         for source in sources
         for path in source.files
         if isinstance(target, pathlib.Path)
+        and isinstance(path, pathlib.Path)
         and path.resolve().is_relative_to(target.resolve())
     ]
     if foreign or inputs:

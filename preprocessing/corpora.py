@@ -13,11 +13,10 @@ import dataclasses
 import functools
 import glob
 import itertools
-import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from pipeline import exits
+from pipeline import exits, locations
 from preprocessing import (
     built_in,
     cleaning,
@@ -52,7 +51,7 @@ class Source:
     name: str
     split: str | None
     weight: float
-    files: tuple[pathlib.Path, ...]
+    files: tuple[locations.Location, ...]
     encodings: tuple[str, ...] = ()
     reader: line_formats.LineReader | None = None
     header_lines: int = 0
@@ -137,8 +136,8 @@ def sources(
         deal = None if dealt and split == _TRAIN else split
         layout = corpus.layout(split)
         named = _named(corpus, split)
-        groups: list[list[tuple[pathlib.Path, ...]]]
-        make: Callable[[tuple[pathlib.Path, ...]], Source]
+        groups: list[list[tuple[locations.Location, ...]]]
+        make: Callable[[tuple[locations.Location, ...]], Source]
         if getattr(corpus, split):
             groups = [
                 [(path,) for path in _matches(split, pattern)]
@@ -280,25 +279,28 @@ def _named(corpus: corpus_config.CorpusConfig, split: str) -> list[tuple[str, fl
     return [(name, float(weight)) for name, weight in zip(names, weights, strict=True)]
 
 
-def _matches(flag: str, pattern: str) -> list[pathlib.Path]:
-    names = [pattern]
+def _matches(flag: str, pattern: str) -> list[locations.Location]:
+    found = [locations.locate(pattern)]
     if glob.has_magic(pattern):
-        names = sorted(glob.glob(pattern))  # noqa: PTH207 - absolute patterns too
-    if not names:
+        if isinstance(found[0], locations.RemotePath):
+            found = list(found[0].parent.glob(found[0].name))
+        else:
+            names = sorted(glob.glob(pattern))  # noqa: PTH207 - absolute patterns too
+            found = list(map(locations.locate, names))
+    if not found:
         raise exits.Refusal(
             exits.MISSING_INPUT, f"--{flag}={pattern}: no file has such a name"
         )
-    for name in names:
-        path = pathlib.Path(name)
+    for path in found:
         if not path.is_file():
             what = "is a directory" if path.is_dir() else "no such file"
-            raise exits.Refusal(exits.MISSING_INPUT, f"--{flag}={name}: {what}")
-    return [pathlib.Path(name) for name in names]
+            raise exits.Refusal(exits.MISSING_INPUT, f"--{flag}={path}: {what}")
+    return found
 
 
 def _parallel_groups(
     corpus: corpus_config.CorpusConfig, split: str
-) -> list[list[tuple[pathlib.Path, ...]]]:
+) -> list[list[tuple[locations.Location, ...]]]:
     """Returns, for each source file or glob given, the files that belong together."""
     src = [
         _matches(f"{split}_src", pattern) for pattern in getattr(corpus, f"{split}_src")
@@ -320,7 +322,9 @@ def _parallel_groups(
     return [[(path, *tgt[next(numbers) :: count]) for path in group] for group in src]
 
 
-def _parallel(layout: corpus_config.Layout, paths: tuple[pathlib.Path, ...]) -> Source:
+def _parallel(
+    layout: corpus_config.Layout, paths: tuple[locations.Location, ...]
+) -> Source:
     working = (lines.working_encoding(layout.encoding),) * len(paths)
     return Source(
         name="",
@@ -336,7 +340,7 @@ def _single(
     layout: corpus_config.Layout,
     task: str,
     max_bytes: int,
-    paths: tuple[pathlib.Path, ...],
+    paths: tuple[locations.Location, ...],
 ) -> Source:
     """Returns the source of one file, its columns resolved."""
     (path,) = paths
@@ -375,7 +379,7 @@ def _single(
 
 
 def _positions(
-    path: pathlib.Path, layout: corpus_config.Layout
+    path: locations.Location, layout: corpus_config.Layout
 ) -> tuple[tuple[int, ...], ...]:
     """Returns the positions of the columns, from 0; names are looked up in the header.
 
@@ -404,7 +408,7 @@ def _positions(
     )
 
 
-def _header(path: pathlib.Path, layout: corpus_config.Layout) -> list[str]:
+def _header(path: locations.Location, layout: corpus_config.Layout) -> list[str]:
     working = lines.working_encoding(layout.encoding)
     for line in lines.read(path, 1 << 16, layout.encoding):
         text = line.decode(working, errors="replace")

@@ -14,17 +14,18 @@ it, and by reading at most 1,999 lines too many.
 
 import codecs
 import itertools
-import pathlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from pipeline import locations
 from preprocessing import lines
 
 RANGE_BYTES = 64 << 20
 LANDMARK_LINES = 2_000
 _BLOCK_BYTES = 1 << 20
+_TAIL_BYTES = 1 << 14  # of a line that ends in a later range
 _NEWLINE = 0x0A
 
 
@@ -83,7 +84,7 @@ def ranges(size: int, range_bytes: int | None = None) -> list[tuple[int, int]]:
 
 
 def survey(
-    path: pathlib.Path,
+    path: locations.Location,
     begin: int,
     end: int,
     *,
@@ -165,7 +166,7 @@ def span(where: Index, first: int, count: int) -> Span:
     )
 
 
-def read(path: pathlib.Path, where: Span, max_bytes: int) -> list[bytes]:
+def read(path: locations.Location, where: Span, max_bytes: int) -> list[bytes]:
     """Returns the lines of a span; longer ones than `max_bytes` are cut as ever."""
     mark = codecs.BOM_UTF8 if where.begin == 0 else b""
     content = (block for _, block in _raw(path, where.begin, where.end, exact=True))
@@ -174,7 +175,7 @@ def read(path: pathlib.Path, where: Span, max_bytes: int) -> list[bytes]:
 
 
 def _raw(
-    path: pathlib.Path, begin: int, end: int, *, exact: bool = False
+    path: locations.Location, begin: int, end: int, *, exact: bool = False
 ) -> Iterator[tuple[int, bytes]]:
     """Yields (offset, bytes) of the lines that begin in [begin, end).
 
@@ -207,8 +208,9 @@ def _raw(
             yield position, block
             position += len(block)
         while not exact and not block.endswith(b"\n"):
-            block = file.readline(_BLOCK_BYTES)
+            block = file.read(_TAIL_BYTES)
             if not block:
                 return
+            block = block[: block.find(b"\n") + 1] or block
             yield position, block
             position += len(block)

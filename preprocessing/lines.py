@@ -8,14 +8,13 @@ beginning of a file.
 
 import codecs
 import gzip
-import pathlib
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, NamedTuple
 
 import charset_normalizer
 
-from pipeline import exits, files
+from pipeline import exits, files, locations
 
 _BLOCK_BYTES = 1 << 20
 _SAMPLE_BYTES = 1 << 16
@@ -40,7 +39,7 @@ class FileFacts(NamedTuple):
         lines: Its number of lines; None where they are not counted.
     """
 
-    path: pathlib.Path
+    path: locations.Location
     bytes: int
     mtime_ns: int
     sha256: str
@@ -61,7 +60,7 @@ class Tally(NamedTuple):
     sample: bytes
 
 
-def read(path: pathlib.Path, max_bytes: int, encoding: str) -> Iterator[bytes]:
+def read(path: locations.Location, max_bytes: int, encoding: str) -> Iterator[bytes]:
     """Yields the lines of a file.
 
     A line longer than `max_bytes` comes cut to `max_bytes + 1` bytes.
@@ -80,7 +79,9 @@ def read(path: pathlib.Path, max_bytes: int, encoding: str) -> Iterator[bytes]:
         yield from block
 
 
-def blocks(path: pathlib.Path, max_bytes: int, encoding: str) -> Iterator[list[bytes]]:
+def blocks(
+    path: locations.Location, max_bytes: int, encoding: str
+) -> Iterator[list[bytes]]:
     """Yields the same lines as `read`, many at a time."""
     return split(_raw_blocks(path, encoding), max_bytes, mark=codecs.BOM_UTF8)
 
@@ -116,7 +117,7 @@ def split(
         yield [rest.removeprefix(mark).removesuffix(b"\r")[:keep]]
 
 
-def is_splittable(path: pathlib.Path, encoding: str) -> bool:
+def is_splittable(path: locations.Location, encoding: str) -> bool:
     r"""Returns whether a reader can begin anywhere: every byte 0x0A ends a line."""
     return path.suffix != ".gz" and _canonical(encoding) not in _WIDE
 
@@ -127,7 +128,7 @@ def working_encoding(encoding: str) -> str:
 
 
 def survey(
-    path: pathlib.Path, max_bytes: int, max_reject_fraction: float, encoding: str
+    path: locations.Location, max_bytes: int, max_reject_fraction: float, encoding: str
 ) -> FileFacts:
     """Reads a text file once, before anything is written.
 
@@ -141,7 +142,7 @@ def survey(
     return found._replace(lines=tally.lines)
 
 
-def facts(path: pathlib.Path) -> FileFacts:
+def facts(path: locations.Location) -> FileFacts:
     """Returns what can be said of any file, its lines not counted."""
     before = path.stat()
     return FileFacts(path, before.st_size, before.st_mtime_ns, files.sha256(path), None)
@@ -174,7 +175,7 @@ def count(found: Iterable[list[bytes]], max_bytes: int, encoding: str) -> Tally:
 
 
 def check_decodable(
-    path: pathlib.Path,
+    path: locations.Location,
     tallies: Sequence[Tally],
     max_reject_fraction: float,
     encoding: str,
@@ -204,14 +205,16 @@ def check_unchanged(facts: list[FileFacts]) -> None:
             )
 
 
-def open_bytes(path: pathlib.Path) -> IO[bytes] | gzip.GzipFile:
+def open_bytes(path: locations.Location) -> IO[bytes] | gzip.GzipFile:
     """Opens a file, `.gz` or plain, for reading its content."""
-    if path.suffix == ".gz":
-        return gzip.open(path, "rb")
-    return path.open("rb")
+    if path.suffix != ".gz":
+        return path.open("rb")
+    if isinstance(path, locations.RemotePath):
+        return gzip.GzipFile(fileobj=path.open("rb"), mode="rb")
+    return gzip.open(path, "rb")
 
 
-def damaged(path: pathlib.Path, error: Exception) -> exits.Refusal:
+def damaged(path: locations.Location, error: Exception) -> exits.Refusal:
     """Returns what to say of a file that cannot be read to its end."""
     return exits.Refusal(exits.BAD_DATA, f"{path}: damaged or cut short ({error})")
 
@@ -220,7 +223,7 @@ def damaged(path: pathlib.Path, error: Exception) -> exits.Refusal:
 DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error)
 
 
-def _raw_blocks(path: pathlib.Path, encoding: str) -> Iterator[bytes]:
+def _raw_blocks(path: locations.Location, encoding: str) -> Iterator[bytes]:
     """Yields a file's content as it is; UTF-16 and UTF-32 become UTF-8."""
     wide = None
     if _canonical(encoding) in _WIDE:
@@ -261,7 +264,7 @@ def _likely_encoding(sample: bytes) -> str | None:
 
 
 def _refused(
-    path: pathlib.Path, undecodable: int, count: int, sample: bytes, encoding: str
+    path: locations.Location, undecodable: int, count: int, sample: bytes, encoding: str
 ) -> exits.Refusal:
     guess = _likely_encoding(sample)
     likely = f"; it looks like {guess}" if guess else ""

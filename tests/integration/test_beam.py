@@ -164,6 +164,20 @@ def test_a_remote_data_directory_gets_the_same_bytes(corpus, tmp_path):
         _build(tmp_path / "unused", *flags, remote, "--runner=beam", "--seed=2")
 
 
+@pytest.mark.parametrize("runner", ["local", "beam"])
+def test_remote_sources_are_read_as_local_ones(corpus, tmp_path, runner):
+    flags = [
+        "--train_src={}/src.[ab],{}/src.c.gz",
+        "--train_tgt={}/tgt.[ab],{}/tgt.c.gz",
+        "--valid={}/rows.csv",
+        "--valid_format=csv",
+    ]
+    _build(tmp_path / "plain", *[flag.replace("{}", str(corpus)) for flag in flags])
+    given = [flag.replace("{}", f"file://{corpus}") for flag in flags]
+    _build(tmp_path / "remote", *given, f"--runner={runner}")
+    assert _digest(tmp_path / "remote") == _digest(tmp_path / "plain")
+
+
 def test_a_remote_directory_of_something_else_is_not_touched(corpus, tmp_path):
     (tmp_path / "src.model").write_text("mine")
     remote = f"--data_dir=file://{tmp_path}"

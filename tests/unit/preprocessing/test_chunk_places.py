@@ -47,6 +47,7 @@ def test_any_ranges_of_a_file_hold_its_lines(
     """Counts, decoding and every span agree with reading from the beginning."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(line_ranges, "_BLOCK_BYTES", block_bytes)
+        patch.setattr(line_ranges, "_TAIL_BYTES", block_bytes)
         _check_ranges(tmp_path_factory, content, range_bytes, every, data)
 
 
