@@ -1,5 +1,6 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-extras quickstart preprocess train evaluate translate test lint check bench results test-gpu bench-gpu lock clean
+.PHONY: help setup setup-dev setup-extras setup-beam quickstart preprocess train evaluate translate
+.PHONY: test test-beam test-gpu lint check bench bench-gpu results lock clean
 
 PYTHON ?= python3.11
 FLAGS ?=
@@ -20,6 +21,13 @@ setup-dev: .venv/.dev ## Install what tests and lint need as well.
 
 setup-extras: setup ## Install what parquet, some exports, the page to try and studies need.
 	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-extras.lock
+
+setup-beam: .venv-beam/.beam ## Install what preprocessing --runner=beam needs into .venv-beam.
+
+.venv-beam/.beam: requirements-beam.lock
+	$(PYTHON) -m venv .venv-beam
+	.venv-beam/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-beam.lock
+	@touch $@
 
 .venv/.runtime$(KIND): requirements$(KIND).lock
 	$(PYTHON) -m venv .venv
@@ -53,6 +61,9 @@ translate: setup ## Translate stdin to stdout with the run in WORKDIR.
 test: setup-dev ## Run the tests: at most 10 minutes on 2 cores.
 	$(RUN) pytest -n auto --dist loadfile
 
+test-beam: setup-beam ## Run the tests of --runner=beam, long ones too: 4 minutes.
+	.venv-beam/bin/python -m pytest -m "" tests/integration/test_beam.py
+
 lint: setup-dev ## Check style, types and that every flagfile parses.
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
@@ -84,6 +95,8 @@ lock: ## Pin the newest versions that requirements*.in allow (needs uv).
 	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements.lock requirements-extras.in -o requirements-extras.lock
 	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements.lock requirements-gpu.in -o requirements-gpu.lock
 	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements.lock -c requirements-extras.lock requirements-dev.in -o requirements-dev.lock
+	cp requirements.lock requirements-beam.lock
+	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header requirements-beam.in -o requirements-beam.lock
 
 clean: ## Remove what tests and runs left; .venv stays.
 	rm -rf runs .pytest_cache .mypy_cache .ruff_cache

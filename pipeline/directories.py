@@ -2,19 +2,21 @@
 
 What is made lies beside its target as `target.tmp-<process>` until it has its name. A
 kill leaves that, or `target.replaced-<process>` between the two renames of a swap;
-`recover` puts both right.
+`recover` puts both right. Programs on several machines leave notes for each other in
+`target.tmp-<process>-<a word>`, which goes with the program or with `recover`.
 """
 
 import contextlib
 import os
 import pathlib
 import re
+import secrets
 import shutil
 import signal
 from collections.abc import Iterator
 from typing import NoReturn
 
-from pipeline import exits, files
+from pipeline import exits, files, locations
 
 
 def beside(target: pathlib.Path, suffix: str) -> pathlib.Path:
@@ -25,6 +27,12 @@ def beside(target: pathlib.Path, suffix: str) -> pathlib.Path:
 def lock_of(target: pathlib.Path) -> pathlib.Path:
     """Returns the lock file of a directory, which outlives it."""
     return beside(target, files.LOCK_NAME)
+
+
+def scratch(target: locations.Location) -> locations.Location:
+    """Returns where the programs that make a directory can leave notes."""
+    suffix = f".tmp-{os.getpid()}-{secrets.token_hex(4)}"
+    return target.parent / (target.name + suffix)
 
 
 def recover(target: pathlib.Path) -> None:
@@ -84,7 +92,7 @@ def ended_by_signals() -> Iterator[None]:
 
 def _left_over(target: pathlib.Path, kind: str) -> list[pathlib.Path]:
     """Returns what programs left beside this target: a process number ends the name."""
-    pattern = re.compile(re.escape(f"{target.name}.{kind}-") + r"\d+")
+    pattern = re.compile(re.escape(f"{target.name}.{kind}-") + r"\d+(-\w+)?")
     return [path for path in target.parent.iterdir() if pattern.fullmatch(path.name)]
 
 

@@ -32,6 +32,8 @@ PREFETCHED_BATCHES = 8
 _POOLS_IN_MEMORY = 2
 _ID_BYTES = 4  # int32
 _PARSED_BYTES = 8  # an id while it is parsed
+# Lengths of more pairs are read pool by pool and not held: 4 bytes each.
+_HELD_PAIRS = 50_000_000
 
 
 class Source(NamedTuple):
@@ -41,12 +43,14 @@ class Source(NamedTuple):
         shards: For each shard of the plan, its file in every segmentation.
         stats: Size and time of last change of each, as they were planned with.
         plan: Which of their rows make which batch.
+        tokens: Of each, in the first epoch: source and target without BOS or EOS.
         kind: What the records hold.
     """
 
     shards: list[tuple[locations.Location, ...]]
     stats: list[tuple[tuple[int, int], ...]]
     plan: plan_lib.Plan
+    tokens: list[int]
     kind: examples.Kind = examples.PAIRS
 
     def files(self, epoch: int, shards: Iterable[int]) -> list[locations.Location]:
@@ -129,19 +133,17 @@ def open_corpora(
     kind: examples.Kind | None = None,
 ) -> Source:
     """Checks and plans a split of several data directories as one; see `open_split`."""
-    shards: list[plan_lib.Shard] = []
-    paths: list[tuple[locations.Location, ...]] = []
-    for number, corpus in enumerate(corpora):
+    for corpus in corpora:
         manifest.check_files(corpus.facts, corpus.directory, split)
-        segmentations = corpus.facts.split(split).segmentations
-        for entries in zip(*segmentations, strict=True):
-            files = tuple(corpus.directory / entry.name for entry in entries)
-            lengths = tuple(
-                records.read_lengths(path, entry.records)
-                for path, entry in zip(files, entries, strict=True)
-            )
-            shards.append(plan_lib.Shard(lengths, corpus.rate, number))
-            paths.append(files)
+    held = (
+        sum(
+            entry.records
+            for corpus in corpora
+            for entry in corpus.facts.split(split).all_shards
+        )
+        <= _HELD_PAIRS
+    )
+    shards, paths, tokens = _shards(corpora, split, held=held)
     histogram, max_length = _lengths(corpora, split, batch_config)
     try:
         buckets = bucketing.learn(
@@ -163,11 +165,62 @@ def open_corpora(
             seed=seed,
             num_lanes=batch_config.plan_lanes,
             row_multiple=batch_config.row_step,
+            counts=None if held else _counts(corpora, split, max_length),
         )
     except ValueError as error:
         raise exits.Refusal(exits.BAD_DATA, str(error)) from None
     stats = [tuple(map(_stat, files)) for files in paths]
-    return Source(paths, stats, plan, kind or examples.kind_of(corpora[0].facts))
+    kind = kind or examples.kind_of(corpora[0].facts)
+    return Source(paths, stats, plan, tokens, kind)
+
+
+def _shards(
+    corpora: Sequence[mixing.Corpus], split: str, *, held: bool
+) -> tuple[list[plan_lib.Shard], list[tuple[locations.Location, ...]], list[int]]:
+    """Returns the shards for the plan, their files, and their tokens in epoch 0.
+
+    Args:
+        corpora: Where they are.
+        split: Which split's.
+        held: Whether to read all lengths now, and not pool by pool.
+    """
+    shards: list[plan_lib.Shard] = []
+    paths: list[tuple[locations.Location, ...]] = []
+    tokens: list[int] = []
+    for number, corpus in enumerate(corpora):
+        segmentations = corpus.facts.split(split).segmentations
+        for entries in zip(*segmentations, strict=True):
+            files = tuple(corpus.directory / entry.name for entry in entries)
+            lengths = tuple(
+                records.read_lengths(path, entry.records)
+                if held
+                else records.Sidecar(path, entry.records)
+                for path, entry in zip(files, entries, strict=True)
+            )
+            shards.append(plan_lib.Shard(lengths, corpus.rate, number))
+            paths.append(files)
+            tokens.append(entries[0].src_tokens + entries[0].tgt_tokens)
+    return shards, paths, tokens
+
+
+def _counts(
+    corpora: Sequence[mixing.Corpus], split: str, max_length: int
+) -> plan_lib.Counts | None:
+    """Returns what the manifests say of the first epoch, None where they do not.
+
+    Rates are kept by a hash of each pair, and the histogram of several segmentations
+    does not tell them apart.
+    """
+    examples = too_long = 0
+    for corpus in corpora:
+        found = corpus.facts.split(split)
+        if corpus.rate != 1 or found.resampled:
+            return None
+        histogram = found.joint_histogram()
+        kept = histogram[:, :2].max(axis=1) < max_length
+        examples += int(histogram[kept, 2].sum())
+        too_long += int(histogram[~kept, 2].sum())
+    return plan_lib.Counts(examples, too_long)
 
 
 def _lengths(
@@ -210,11 +263,10 @@ def read_ahead_bytes(source: Source) -> int:
     largest = 0
     for lanes in plan.pools(0):
         shards = np.concatenate(lanes)
-        lengths = [plan.lengths(shard, 0) for shard in shards]
-        num_tokens = sum(int(part.sum(dtype=np.int64)) for part in lengths)
-        num_rows = sum(map(len, lengths))
+        num_tokens = sum([source.tokens[shard] for shard in shards])
+        num_rows = sum([len(plan.shards[shard].lengths[0]) for shard in shards])
         held = _ID_BYTES * num_tokens + source.kind.row_bytes * num_rows
-        on_disk = sum([_stat(path)[0] for path in source.files(0, shards)])
+        on_disk = sum([source.stats[shard][0][0] for shard in shards])
         parsing = on_disk + _PARSED_BYTES * num_tokens
         largest = max(largest, _POOLS_IN_MEMORY * held + parsing)
     buckets = plan.buckets

@@ -21,7 +21,7 @@ class Stat(NamedTuple):
 
 
 class RemotePath:
-    """A file or directory on a remote file system; reading only."""
+    """A file or directory on a remote file system."""
 
     def __init__(self, url: str) -> None:
         """Args: url: with its scheme."""
@@ -39,6 +39,11 @@ class RemotePath:
     def name(self) -> str:
         """The part after the last slash."""
         return posixpath.basename(self._url)
+
+    @property
+    def suffix(self) -> str:
+        """The last ending of its name, with the dot."""
+        return posixpath.splitext(self._url)[1]
 
     @property
     def parent(self) -> "RemotePath":
@@ -83,10 +88,45 @@ class RemotePath:
 
     def glob(self, pattern: str) -> Iterator["RemotePath"]:
         """Yields what is inside and matches."""
-        for name in fnmatch.filter(self._ask("listdir"), pattern):
+        for name in fnmatch.filter(self.names(), pattern):
             yield self / name
 
-    def _ask(self, what: str, *more: str) -> Any:
+    def names(self) -> list[str]:
+        """Returns the names of what is inside; nothing if it is not there."""
+        if not self.is_dir():
+            return []
+        return sorted(name.rstrip("/") for name in self._ask("listdir"))
+
+    def mkdir(self) -> None:
+        """Makes the directory and those it is in, where they are not there yet."""
+        self._ask("makedirs")
+
+    def write_bytes(self, content: bytes) -> None:
+        """Writes a file; on an object store it is there once it is whole."""
+        import tensorflow as tf
+
+        self.parent.mkdir()
+        opened = self._ask("GFile", "wb")
+        try:
+            with opened as file:
+                file.write(content)
+        except tf.errors.OpError as error:
+            raise self._refused(error, exits.DISK) from None
+
+    def rename(self, target: "Location") -> None:
+        """Gives a file another name, or replaces the one that has it."""
+        self._ask("rename", str(target), True)
+
+    def unlink(self) -> None:
+        """Removes a file."""
+        self._ask("remove")
+
+    def remove_tree(self) -> None:
+        """Removes a directory and all that is in it, if it is there."""
+        if self.is_dir():
+            self._ask("rmtree")
+
+    def _ask(self, what: str, *more: str | bool) -> Any:
         """Returns what a function of `tf.io.gfile` says of it.
 
         Raises:
@@ -100,11 +140,21 @@ class RemotePath:
         except tf.errors.OpError as error:
             raise self._refused(error) from None
 
-    def _refused(self, error: Exception) -> exits.Refusal:
-        return exits.Refusal(exits.MISSING_INPUT, f"{self._url}: {error}")
+    def _refused(
+        self, error: Exception, code: int = exits.MISSING_INPUT
+    ) -> exits.Refusal:
+        return exits.Refusal(code, f"{self._url}: {error}")
 
 
 Location = pathlib.Path | RemotePath
+
+
+def rename(path: Location, target: Location) -> None:
+    """Gives a file another name on the same file system."""
+    if isinstance(path, RemotePath):
+        path.rename(target)
+    else:
+        path.rename(str(target))
 
 
 def locate(name: str) -> Location:

@@ -26,11 +26,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline import bucketing, cutting
+from pipeline import bucketing, cutting, records
 
 # Part of the digest: raise it when the same settings give other batches than before.
 PLAN_VERSION = 2
 FILLER_ROW = cutting.FILLER_ROW
+_PLANNED_POOLS = 32  # of an epoch that is planned to tell its number of batches
 
 _SHARD_ORDER, _ROW_ORDER, _BATCH_ORDER, _COPIES = 1, 2, 3, 4  # what a hash is for
 
@@ -46,20 +47,36 @@ class Cursor(NamedTuple):
 START = Cursor()
 
 
+Lengths = np.ndarray | records.Sidecar
+
+
 class Shard(NamedTuple):
     """What a plan knows of a shard.
 
     Attributes:
         lengths: Tokens of its pairs without BOS or EOS, uint16 [N, 2], for each
             segmentation that was drawn of them; epoch e reads number e modulo how many.
+            A sidecar stands for its array and is read when a pool has the shard.
         rate: How often a pair comes in an epoch. With 1.5 it comes three times in every
             two epochs.
         corpus: Which of several corpora it belongs to; each is dealt to all lanes.
     """
 
-    lengths: tuple[np.ndarray, ...]
+    lengths: tuple[Lengths, ...]
     rate: float = 1.0
     corpus: int = 0
+
+
+class Counts(NamedTuple):
+    """What a plan says of its first epoch without planning it.
+
+    Attributes:
+        examples: Pairs in it, as often as they come.
+        too_long: Pairs that are left out.
+    """
+
+    examples: int
+    too_long: int
 
 
 class Pool(NamedTuple):
@@ -126,6 +143,7 @@ class Plan:
         seed: int,
         num_lanes: int = 1,
         row_multiple: int = 1,
+        counts: Counts | None = None,
     ) -> None:
         """Plans over shards.
 
@@ -137,6 +155,8 @@ class Plan:
             seed: Of every permutation.
             num_lanes: Equal parts of a batch, each from shards of its own.
             row_multiple: Rows of every batch are a multiple of this.
+            counts: Of the first epoch, if they are known to be right and some pair is
+                left; the lengths of all shards are gone through otherwise.
 
         Raises:
             ValueError: If no pair is left, or there are fewer shards than lanes.
@@ -149,16 +169,7 @@ class Plan:
         self._max_length = max_length
         self._row_multiple = row_multiple
         self._lanes = _deal(self.shards, num_lanes)
-        for epoch in range(max(len(shard.lengths) for shard in self.shards)):
-            kept = [self._kept(index, epoch) for index in range(len(self.shards))]
-            if not any(mask.any() for mask in kept):
-                raise ValueError("no pair is left to train on; raise --max_length")
-            if epoch == 0:  # later segmentations may have other pairs too long
-                self.num_too_long = int(sum((~mask).sum() for mask in kept))
-                self.num_examples = sum(
-                    int(self._copies(index, epoch)[mask].sum())
-                    for index, mask in enumerate(kept)
-                )
+        self.num_examples, self.num_too_long = counts or self._counts()
         self.pool = functools.lru_cache(maxsize=4)(self._pool)
 
     @functools.cached_property
@@ -175,12 +186,14 @@ class Plan:
         for shard in self.shards:
             parts.update(repr((shard.rate, shard.corpus)).encode())
             for lengths in shard.lengths:
-                parts.update(np.ascontiguousarray(lengths, "<u2").tobytes() + b"|")
+                array = np.ascontiguousarray(np.asarray(lengths), "<u2")
+                parts.update(array.data)
+                parts.update(b"|")
         return parts.hexdigest()[:16]
 
     def lengths(self, shard: int, epoch: int) -> np.ndarray:
         """Returns the tokens of a shard's pairs in an epoch, uint16 [N, 2]."""
-        return self.shards[shard].lengths[self.segmentation(shard, epoch)]
+        return np.asarray(self.shards[shard].lengths[self.segmentation(shard, epoch)])
 
     def segmentation(self, shard: int, epoch: int) -> int:
         """Returns which segmentation of a shard an epoch reads."""
@@ -197,18 +210,22 @@ class Plan:
         sizes = [np.array([self._size(shard) for shard in lane]) for lane in lanes]
         room = self._pool_examples / self.num_lanes
         most = min(map(len, lanes))
+        # No smaller number can do, and trying them takes hours for 100,000 shards.
         fewest = -(-max(int(size.sum()) for size in sizes) // max(1, int(room)))
-        for count in range(min(max(1, fewest), most), most + 1):
+        fewest = max(fewest, *(_fewest_groups(size, room) for size in sizes))
+        for count in range(min(fewest, most), most + 1):
             groups = [_groups(size, count) for size in sizes]
             if all(
-                end - begin == 1 or size[begin:end].sum() <= room
+                _fits(size, ends, room)
                 for size, ends in zip(sizes, groups, strict=True)
-                for begin, end in ends
             ):
                 break
         return [
-            [lane[slice(*ends[pool])] for lane, ends in zip(lanes, groups, strict=True)]
-            for pool in range(len(groups[0]))
+            [
+                lane[ends[pool] : ends[pool + 1]]
+                for lane, ends in zip(lanes, groups, strict=True)
+            ]
+            for pool in range(len(groups[0]) - 1)
         ]
 
     def advance(self, cursor: Cursor) -> Cursor:
@@ -229,6 +246,16 @@ class Plan:
         return sum(
             self.pool(epoch, pool).num_batches for pool in range(len(self.pools(epoch)))
         )
+
+    def about_batches(self, epoch: int) -> tuple[int, bool]:
+        """Returns about how many batches an epoch has, and whether that is exact.
+
+        Of an epoch of many pools the first is planned and stands for all.
+        """
+        num_pools = len(self.pools(epoch))
+        if num_pools <= _PLANNED_POOLS:
+            return self.num_batches(epoch), True
+        return self.pool(epoch, 0).num_batches * num_pools, False
 
     def shapes(self) -> list[tuple[int, int, int]]:
         """Returns every shape a batch of any epoch can have: rows, source, target.
@@ -251,7 +278,26 @@ class Plan:
 
     def _kept(self, shard: int, epoch: int) -> np.ndarray:
         """Returns which pairs of a shard are short enough, bool [N]."""
-        return self.lengths(shard, epoch).max(axis=1, initial=0) < self._max_length
+        lengths = self.lengths(shard, epoch)
+        return np.maximum(lengths[:, 0], lengths[:, 1]) < self._max_length
+
+    def _counts(self) -> Counts:
+        """Counts the first epoch, a shard at a time.
+
+        Raises:
+            ValueError: If an epoch has no pair. Later segmentations may have others
+                that are too long.
+        """
+        examples = too_long = 0
+        every = range(len(self.shards))
+        for shard in every:
+            kept = self._kept(shard, 0)
+            examples += int(self._copies(shard, 0)[kept].sum())
+            too_long += int((~kept).sum())
+        for epoch in range(max(len(shard.lengths) for shard in self.shards)):
+            if not any(self._kept(shard, epoch).any() for shard in every):
+                raise ValueError("no pair is left to train on; raise --max_length")
+        return Counts(examples, too_long)
 
     def _copies(self, shard: int, epoch: int) -> np.ndarray:
         """Returns how often each pair of a shard comes in an epoch, int64 [N].
@@ -280,10 +326,13 @@ class Plan:
         first_rows = np.append(0, np.cumsum(sizes))
         order = self._permuted(np.repeat(np.arange(len(copies)), copies), epoch, pool)
         assigned = self.buckets.assign(lengths[order])
-        lane_of = np.searchsorted(first_rows, order, side="right") - 1
+        lane_of = np.repeat(np.arange(self.num_lanes), sizes)[order]
         # Permuted rows of each bucket and lane, together.
+        num_places = len(self.buckets) * self.num_lanes
         place = assigned * self.num_lanes + lane_of
-        counts = np.bincount(place, minlength=len(self.buckets) * self.num_lanes)
+        # Few enough for two bytes, numpy sorts them by counting: five times as fast.
+        place = place.astype(np.min_scalar_type(num_places))
+        counts = np.bincount(place, minlength=num_places)
         ends = np.cumsum(counts)[:-1]
         queues = np.split(order[np.argsort(place, kind="stable")], ends)
         batches = cutting.cut(
@@ -333,20 +382,55 @@ def _deal(shards: Sequence[Shard], num_lanes: int) -> list[np.ndarray]:
     return [np.array(lane) for lane in lanes]
 
 
-def _groups(sizes: np.ndarray, count: int) -> list[tuple[int, int]]:
+def _groups(sizes: np.ndarray, count: int) -> np.ndarray:
     """Cuts a sequence into `count` parts of one element or more and about equal sums.
 
-    >>> _groups(np.array([5, 1, 1, 1, 5, 5]), 3)
-    [(0, 2), (2, 5), (5, 6)]
+    >>> _groups(np.array([5, 1, 1, 1, 5, 5]), 3).tolist()
+    [0, 2, 5, 6]
+
+    Args:
+        sizes: The sequence, int64 [N].
+        count: At least 1 and at most N.
+
+    Returns:
+        Where each part begins, and the end, int64 [count + 1].
     """
     total = sizes.cumsum()
-    ends: list[int] = []
-    for part in range(1, count):
-        wanted = total[-1] * part / count
-        end = int(np.argmin(np.abs(total - wanted))) + 1
-        least, most = (ends[-1] if ends else 0) + 1, len(sizes) - (count - part)
-        ends.append(min(max(end, least), most))
-    return list(zip([0, *ends], [*ends, len(sizes)], strict=True))
+    parts = np.arange(1, count)
+    wanted = total[-1] * parts / count
+    after = np.minimum(np.searchsorted(total, wanted), len(total) - 1)
+    before = np.maximum(after - 1, 0)
+    nearer = np.abs(total[before] - wanted) <= np.abs(total[after] - wanted)
+    # Of equal sums, where some elements are 0, the first.
+    ends = np.searchsorted(total, total[np.where(nearer, before, after)]) + 1
+    # Every part before it has an element, and every part after it.
+    ends = np.maximum.accumulate(ends - parts) + parts
+    ends = np.minimum(ends, len(sizes) - count + parts)
+    return np.concatenate([[0], ends, [len(sizes)]])
+
+
+def _fewest_groups(sizes: np.ndarray, room: float) -> int:
+    """Returns into how few parts a sequence can be cut, none of a larger sum than room.
+
+    An element that is larger itself is a part. Taking what fits, part by part, is best.
+
+    >>> _fewest_groups(np.array([2, 2, 2, 9, 1, 1]), 4.0)
+    4
+    """
+    total = sizes.cumsum()
+    count = end = 0
+    while end < len(sizes):
+        before = total[end - 1] if end else 0
+        fitting = int(np.searchsorted(total, before + room, side="right"))
+        end = max(fitting, end + 1)
+        count += 1
+    return count
+
+
+def _fits(sizes: np.ndarray, ends: np.ndarray, room: float) -> bool:
+    """Returns whether every part is one element, or its sum at most room."""
+    sums = np.diff(np.append(0, sizes.cumsum())[ends])
+    return bool(np.all((sums <= room) | (np.diff(ends) == 1)))
 
 
 def _hash(values: np.ndarray, *keys: int) -> np.ndarray:

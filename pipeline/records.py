@@ -26,7 +26,7 @@ import functools
 import pathlib
 import struct
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import google_crc32c
 import numpy as np
@@ -174,6 +174,25 @@ def read_lengths(shard: locations.Location, num_records: int) -> np.ndarray:
             "4; build the data directory again, with --overwrite",
         )
     return np.frombuffer(content, "<u2").reshape(-1, 2)
+
+
+class Sidecar:
+    """The token counts of a shard's records, read anew each time they are asked for."""
+
+    def __init__(self, shard: locations.Location, num_records: int) -> None:
+        """Args: shard: its path. num_records: how many it has."""
+        self._shard = shard
+        self._num_records = num_records
+
+    def __len__(self) -> int:
+        """Returns the number of records."""
+        return self._num_records
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Returns what `read_lengths` does."""
+        del copy  # it is always new
+        lengths = read_lengths(self._shard, self._num_records)
+        return lengths if dtype is None else lengths.astype(dtype)
 
 
 def parse_ids(

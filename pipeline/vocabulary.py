@@ -7,6 +7,7 @@ can be made and a loss masked without asking which vocabulary it came from.
 import dataclasses
 import json
 import pathlib
+import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,6 +19,8 @@ from pipeline import manifest as manifest_lib
 PAD_ID, BOS_ID, EOS_ID, UNK_ID = 0, 1, 2, 3
 _COPY = "vocabularies.json"
 SPECIAL_IDS = {"pad": PAD_ID, "bos": BOS_ID, "eos": EOS_ID, "unk": UNK_ID}
+
+_DRAWING = threading.Lock()  # SentencePiece has one seed for all threads
 
 
 class Vocabulary:
@@ -57,17 +60,18 @@ class Vocabulary:
         Args:
             texts: The texts.
             alpha: In (0, 1].
-            seed: The same texts and seed give the same ids, in any process.
+            seed: The same texts and seed give the same ids, in any process or thread.
         """
-        sentencepiece.set_random_generator_seed(seed)
-        return self._processor.Encode(
-            list(texts),
-            return_type=int,
-            enable_sampling=True,
-            nbest_size=-1,
-            alpha=alpha,
-            num_threads=1,
-        )
+        with _DRAWING:
+            sentencepiece.set_random_generator_seed(seed)
+            return self._processor.Encode(
+                list(texts),
+                return_type=int,
+                enable_sampling=True,
+                nbest_size=-1,
+                alpha=alpha,
+                num_threads=1,
+            )
 
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Returns the text of each row; special ids leave no trace in it."""

@@ -13,76 +13,135 @@ says so and does nothing.
 
 import fnmatch
 import functools
-import os
+import logging
 import pathlib
 import sys
-from typing import Any
+import tempfile
+from typing import Any, NamedTuple
 
 from flags import binding
 from pipeline import (
     directories,
     exits,
+    extras,
     files,
     knobs,
+    locations,
     manifest,
     progress,
     records,
     vocabulary,
 )
-from preprocessing import config, corpora, labels, lines, summary, workers
+from preprocessing import config, corpora, labels, lines, local_runner, summary
 from preprocessing import making as making_lib
 
-_OUR_FILES = (
-    manifest.FILENAME,
+# What a build on a remote file system that was killed can leave.
+_LEFT_OVER = (
     "rejects.tsv.gz",
-    *("src.model", "tgt.model", "shared.model"),
-    *("src.vocab", "tgt.vocab", "shared.vocab"),
     *(f"{split}-*-of-*.tfrecord" for split in manifest.SPLITS),
     *(f"{split}-*-of-*.lengths" for split in manifest.SPLITS),
+)
+_OUR_FILES = (
+    manifest.FILENAME,
+    *("src.model", "tgt.model", "shared.model"),
+    *("src.vocab", "tgt.vocab", "shared.vocab"),
+    *_LEFT_OVER,
 )
 
 
 def main(build: config.BuildConfig) -> int:
     """Builds the data directory; returns the exit code."""
-    target = build.output.path.absolute()
+    target = build.output.location
+    if isinstance(target, locations.RemotePath):
+        return _build_remote(build, target)
     with (
         directories.ended_by_signals(),
         # First, so that a worker that outlives this process does not hold the lock.
-        workers.Pool(build.output.num_workers or os.cpu_count() or 1) as pool,
+        _runner(build) as runner,
         files.locked(directories.lock_of(target), what=f"--data_dir={target}"),
     ):
         directories.recover(target)
-        sources = corpora.sources(
-            build.corpus, build.task.task, build.cleaning.max_bytes
-        )
-        _check_replaceable(target, sources)
-        facts = _survey(sources, build)
-        settings, described = _settings(build), _describe(sources, facts, build)
-        if _up_to_date(target, settings, described, overwrite=build.output.overwrite):
-            progress.logger.info("%s is up to date", target)
+        prepared = _prepared(build, target, runner)
+        if prepared is None:
             return exits.DONE
         with directories.appearing(target) as partial:
-            num_rows = [
-                corpora.num_rows(source, group)
-                for source, group in zip(sources, facts, strict=True)
-            ]
-            making = making_lib.Making(partial, build, sources, num_rows, pool)
-            done = making.run(settings, described)
-            lines.check_unchanged([fact for group in facts for fact in group])
+            done = prepared.make(partial)
     print(summary.table(done))
     return exits.DONE
 
 
-def _survey(
-    sources: list[corpora.Source], build: config.BuildConfig
-) -> list[list[lines.FileFacts]]:
-    limit = build.corpus.max_reject_fraction
-    with progress.Progress("reading", unit="sources", total=len(sources)) as bar:
-        facts = []
-        for source in sources:
-            facts.append(corpora.survey(source, build.cleaning.max_bytes, limit))
-            bar.update()
-    return facts
+def _build_remote(build: config.BuildConfig, target: locations.RemotePath) -> int:
+    """Does the same on a file system without locks and swaps of directories.
+
+    Workers write the shards where they stay. The manifest is written last, and without
+    one there is no data set.
+    """
+    with (
+        directories.ended_by_signals(),
+        _runner(build) as runner,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        prepared = _prepared(build, target, runner)
+        if prepared is None:
+            return exits.DONE
+        for name in target.names():
+            (target / name).unlink()  # of a build that did not come to its manifest
+        partial = pathlib.Path(folder)
+        done = prepared.make(partial)
+        paths = sorted(partial.iterdir(), key=lambda path: path.name)
+        for path in sorted(paths, key=lambda path: path.name == manifest.FILENAME):
+            (target / path.name).write_bytes(path.read_bytes())
+    print(summary.table(done))
+    return exits.DONE
+
+
+class _Prepared(NamedTuple):
+    """What is known of a build before anything is written."""
+
+    build: config.BuildConfig
+    sources: list[corpora.Source]
+    facts: list[list[lines.FileFacts]]
+    settings: dict[str, Any]
+    described: list[dict[str, Any]]
+    runner: making_lib.Runner
+
+    def make(self, directory: pathlib.Path) -> manifest.Manifest:
+        """Makes a data directory, the manifest last."""
+        making = making_lib.Making(directory, self.build, self.sources, self.runner)
+        done = making.run(self.settings, self.described)
+        lines.check_unchanged([fact for group in self.facts for fact in group])
+        return done
+
+
+def _prepared(
+    build: config.BuildConfig, target: locations.Location, runner: making_lib.Runner
+) -> _Prepared | None:
+    """Reads all sources once; returns None where the target is what would be built."""
+    sources = corpora.sources(build.corpus, build.task.task, build.cleaning.max_bytes)
+    _check_replaceable(target, sources)
+    facts = runner.survey(sources)
+    settings, described = _settings(build), _describe(sources, facts, build)
+    if _up_to_date(target, settings, described, overwrite=build.output.overwrite):
+        progress.logger.info("%s is up to date", target)
+        return None
+    return _Prepared(build, sources, facts, settings, described, runner)
+
+
+def _runner(build: config.BuildConfig) -> making_lib.Runner:
+    """Returns who does the work.
+
+    Raises:
+        exits.Refusal: If it is Beam, and Beam is not installed.
+    """
+    if build.runner.runner == "local":
+        return local_runner.LocalRunner(build)
+    logging.disable(logging.WARNING)  # Beam says at import what else it could use
+    try:
+        extras.load("apache_beam", needed_by="--runner=beam", extra="beam")
+        from preprocessing import beam_runner
+    finally:
+        logging.disable(logging.NOTSET)
+    return beam_runner.BeamRunner(build)
 
 
 def _settings(build: config.BuildConfig) -> dict[str, Any]:
@@ -140,28 +199,31 @@ def _describe(
     return described
 
 
-def _check_replaceable(target: pathlib.Path, sources: list[corpora.Source]) -> None:
+def _check_replaceable(
+    target: locations.Location, sources: list[corpora.Source]
+) -> None:
     """Refuses a target that holds anything but a data directory of ours.
 
     `--overwrite` removes what is there, so it must never be somebody's own files.
     """
-    if not target.exists():
-        return
-    if not target.is_dir():
+    if target.is_file():
         raise exits.Refusal(exits.MISMATCH, f"--data_dir={target}: is not a directory")
-    names = sorted(path.name for path in target.iterdir())
+    names = _names(target)
+    ours = _OUR_FILES
+    if names and manifest.FILENAME not in names:
+        ours = () if isinstance(target, pathlib.Path) else _LEFT_OVER
     foreign = [
         name
         for name in names
-        if not any(fnmatch.fnmatchcase(name, pattern) for pattern in _OUR_FILES)
+        if not any(fnmatch.fnmatchcase(name, pattern) for pattern in ours)
     ]
-    if names and manifest.FILENAME not in names:
-        foreign = foreign or names
     inputs = [
         str(path)
         for source in sources
         for path in source.files
-        if path.resolve().is_relative_to(target.resolve())
+        if isinstance(target, pathlib.Path)
+        and isinstance(path, pathlib.Path)
+        and path.resolve().is_relative_to(target.resolve())
     ]
     if foreign or inputs:
         raise exits.Refusal(
@@ -171,23 +233,30 @@ def _check_replaceable(target: pathlib.Path, sources: list[corpora.Source]) -> N
         )
 
 
+def _names(target: locations.Location) -> list[str]:
+    """Returns what is in a directory, which need not be there."""
+    if isinstance(target, locations.RemotePath):
+        return target.names()
+    return sorted(path.name for path in target.iterdir()) if target.is_dir() else []
+
+
 def _up_to_date(
-    target: pathlib.Path,
+    target: locations.Location,
     settings: dict[str, Any],
     described: list[dict[str, Any]],
     *,
     overwrite: bool,
 ) -> bool:
     """Returns whether the target is what would be built; refuses if it is another."""
-    if not target.exists() or overwrite:
+    names = _names(target)
+    if not names or overwrite:
         return False
-    if not any(target.iterdir()):
+    if isinstance(target, locations.RemotePath) and manifest.FILENAME not in names:
         return False
     found = manifest.read(target)
-    names = settings.keys() | found.settings.keys()
     differing = [
         f"{name}: {found.settings.get(name)!r} there, {settings.get(name)!r} asked"
-        for name in sorted(names)
+        for name in sorted(settings.keys() | found.settings.keys())
         if found.settings.get(name) != settings.get(name)
     ]
     if _content(found.sources) != _content(described):

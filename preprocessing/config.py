@@ -5,8 +5,8 @@ import pathlib
 
 import regex
 
-from pipeline import knobs
-from preprocessing import corpus_config, subword_config
+from pipeline import knobs, locations
+from preprocessing import corpus_config, runner_config, subword_config
 
 TASKS = ("pairs", "labels")
 
@@ -178,6 +178,12 @@ class OutputConfig:
         """The data directory."""
         return pathlib.Path(self.data_dir)
 
+    @property
+    def location(self) -> locations.Location:
+        """The data directory, which may be remote."""
+        found = locations.locate(self.data_dir)
+        return found.absolute() if isinstance(found, pathlib.Path) else found
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BuildConfig:
@@ -188,11 +194,33 @@ class BuildConfig:
     task: TaskConfig
     subwords: subword_config.SubwordConfig
     cleaning: CleaningConfig
+    runner: runner_config.RunnerConfig = dataclasses.field(
+        default_factory=runner_config.RunnerConfig
+    )
 
     def __post_init__(self) -> None:
         """Raises ValueError for settings that exclude each other across groups."""
+        self._check_runner()
         if self.task.task == "labels":
             self._check_labels()
+
+    def _check_runner(self) -> None:
+        if self.runner.runner == "beam" and self.output.num_workers:
+            raise ValueError(
+                f"--num_workers={self.output.num_workers} needs --runner=local; an "
+                "engine has an option of its own, such as "
+                "--beam_options=--direct_num_workers=4"
+            )
+        if self.runner.runner == "local" and "://" in self.output.data_dir:
+            raise ValueError(
+                f"--data_dir={self.output.data_dir} needs --runner=beam; the local "
+                "runner writes to a file system of this machine"
+            )
+        if "://" in self.output.data_dir and self.output.overwrite:
+            raise ValueError(
+                f"--overwrite cannot replace --data_dir={self.output.data_dir}: there "
+                "is no swap of directories on a remote file system; name another one"
+            )
 
     def _check_labels(self) -> None:
         if self.corpus.corpus:

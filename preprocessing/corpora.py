@@ -13,11 +13,10 @@ import dataclasses
 import functools
 import glob
 import itertools
-import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from pipeline import exits, files
+from pipeline import exits, locations
 from preprocessing import (
     built_in,
     cleaning,
@@ -28,7 +27,7 @@ from preprocessing import (
     rows,
 )
 
-_CHUNK_ROWS = 2_000
+CHUNK_ROWS = 2_000
 _COLUMNS = 16  # as many sides of the longest kind fit on a line
 _TRAIN = "train"
 _DEFAULT_NAMES = {"pairs": ("src", "tgt"), "labels": ("text", "label")}
@@ -52,7 +51,7 @@ class Source:
     name: str
     split: str | None
     weight: float
-    files: tuple[pathlib.Path, ...]
+    files: tuple[locations.Location, ...]
     encodings: tuple[str, ...] = ()
     reader: line_formats.LineReader | None = None
     header_lines: int = 0
@@ -137,8 +136,8 @@ def sources(
         deal = None if dealt and split == _TRAIN else split
         layout = corpus.layout(split)
         named = _named(corpus, split)
-        groups: list[list[tuple[pathlib.Path, ...]]]
-        make: Callable[[tuple[pathlib.Path, ...]], Source]
+        groups: list[list[tuple[locations.Location, ...]]]
+        make: Callable[[tuple[locations.Location, ...]], Source]
         if getattr(corpus, split):
             groups = [
                 [(path,) for path in _matches(split, pattern)]
@@ -171,11 +170,17 @@ def survey(
             have different numbers of lines.
     """
     if not source.encodings:
-        return [_facts(path) for path in source.files]
+        return [lines.facts(path) for path in source.files]
     facts = [
         lines.survey(path, max_bytes, max_reject_fraction, encoding)
         for path, encoding in zip(source.files, source.encodings, strict=True)
     ]
+    check_same_lines(facts)
+    return facts
+
+
+def check_same_lines(facts: Sequence[lines.FileFacts]) -> None:
+    """Refuses files of one source that have different numbers of lines."""
     for other in facts[1:]:
         if other.lines != facts[0].lines:
             raise exits.Refusal(
@@ -183,7 +188,6 @@ def survey(
                 f"{facts[0].path} has {facts[0].lines} lines and {other.path} has "
                 f"{other.lines}; line by line they must be pairs",
             )
-    return facts
 
 
 def num_rows(source: Source, facts: Sequence[lines.FileFacts]) -> int | None:
@@ -197,27 +201,52 @@ def chunks(sources: Sequence[Source], max_bytes: int) -> Iterator[Chunk]:
     """Yields the rows of all sources, in order, a chunk at a time."""
     index = first_row = 0
     for number, source in enumerate(sources):
-        first_line = 1 + source.header_lines
-        # A row of several columns may be longer than a side may be.
-        longest = max_bytes * (1 if len(source.files) > 1 else _COLUMNS)
-        for texts, parsed, size in _parts(source, longest):
-            yield Chunk(
-                source=number,
-                split=source.split,
-                weight=source.weight,
-                name=source.name,
-                number=index,
-                first_row=first_row,
-                first_line=first_line,
-                size=size,
-                texts=texts,
-                longest=longest,
-                reader=source.reader,
-                parsed=parsed,
-            )
+        for chunk in chunks_of(source, number, index, first_row, max_bytes):
+            yield chunk
             index += 1
-            first_row += size
-            first_line += size
+            first_row += chunk.size
+
+
+def chunks_of(
+    source: Source, number: int, first_chunk: int, first_row: int, max_bytes: int
+) -> Iterator[Chunk]:
+    """Yields the rows of one source, in order, a chunk at a time.
+
+    Args:
+        source: The source.
+        number: Its index.
+        first_chunk: Chunks of the sources before it.
+        first_row: Rows of the sources before it.
+        max_bytes: Longest side.
+    """
+    first_line = 1 + source.header_lines
+    longest = longest_line(source, max_bytes)
+    for texts, parsed, size in _parts(source, longest):
+        yield Chunk(
+            source=number,
+            split=source.split,
+            weight=source.weight,
+            name=source.name,
+            number=first_chunk,
+            first_row=first_row,
+            first_line=first_line,
+            size=size,
+            texts=texts,
+            longest=longest,
+            reader=source.reader,
+            parsed=parsed,
+        )
+        first_chunk += 1
+        first_row += size
+        first_line += size
+
+
+def longest_line(source: Source, max_bytes: int) -> int:
+    """Returns where longer lines of a source are cut, in bytes.
+
+    A row of several columns may be longer than a side may be.
+    """
+    return max_bytes * (1 if len(source.files) > 1 else _COLUMNS)
 
 
 def _parts(
@@ -226,7 +255,7 @@ def _parts(
     """Yields (joined lines of each file, parsed rows, number of rows)."""
     if source.read_rows is not None:
         parsed_rows = source.read_rows()
-        while part := list(itertools.islice(parsed_rows, _CHUNK_ROWS)):
+        while part := list(itertools.islice(parsed_rows, CHUNK_ROWS)):
             yield None, part, len(part)
         return
     readers = [
@@ -234,17 +263,10 @@ def _parts(
         for path, encoding in zip(source.files, source.encodings, strict=True)
     ]
     while True:
-        parts = [list(itertools.islice(reader, _CHUNK_ROWS)) for reader in readers]
+        parts = [list(itertools.islice(reader, CHUNK_ROWS)) for reader in readers]
         if not parts[0]:
             return
         yield tuple([b"\n".join(part) for part in parts]), [], len(parts[0])
-
-
-def _facts(path: pathlib.Path) -> lines.FileFacts:
-    before = path.stat()
-    return lines.FileFacts(
-        path, before.st_size, before.st_mtime_ns, files.sha256(path), None
-    )
 
 
 def _named(corpus: corpus_config.CorpusConfig, split: str) -> list[tuple[str, float]]:
@@ -257,25 +279,28 @@ def _named(corpus: corpus_config.CorpusConfig, split: str) -> list[tuple[str, fl
     return [(name, float(weight)) for name, weight in zip(names, weights, strict=True)]
 
 
-def _matches(flag: str, pattern: str) -> list[pathlib.Path]:
-    names = [pattern]
+def _matches(flag: str, pattern: str) -> list[locations.Location]:
+    found = [locations.locate(pattern)]
     if glob.has_magic(pattern):
-        names = sorted(glob.glob(pattern))  # noqa: PTH207 - absolute patterns too
-    if not names:
+        if isinstance(found[0], locations.RemotePath):
+            found = list(found[0].parent.glob(found[0].name))
+        else:
+            names = sorted(glob.glob(pattern))  # noqa: PTH207 - absolute patterns too
+            found = list(map(locations.locate, names))
+    if not found:
         raise exits.Refusal(
             exits.MISSING_INPUT, f"--{flag}={pattern}: no file has such a name"
         )
-    for name in names:
-        path = pathlib.Path(name)
+    for path in found:
         if not path.is_file():
             what = "is a directory" if path.is_dir() else "no such file"
-            raise exits.Refusal(exits.MISSING_INPUT, f"--{flag}={name}: {what}")
-    return [pathlib.Path(name) for name in names]
+            raise exits.Refusal(exits.MISSING_INPUT, f"--{flag}={path}: {what}")
+    return found
 
 
 def _parallel_groups(
     corpus: corpus_config.CorpusConfig, split: str
-) -> list[list[tuple[pathlib.Path, ...]]]:
+) -> list[list[tuple[locations.Location, ...]]]:
     """Returns, for each source file or glob given, the files that belong together."""
     src = [
         _matches(f"{split}_src", pattern) for pattern in getattr(corpus, f"{split}_src")
@@ -297,7 +322,9 @@ def _parallel_groups(
     return [[(path, *tgt[next(numbers) :: count]) for path in group] for group in src]
 
 
-def _parallel(layout: corpus_config.Layout, paths: tuple[pathlib.Path, ...]) -> Source:
+def _parallel(
+    layout: corpus_config.Layout, paths: tuple[locations.Location, ...]
+) -> Source:
     working = (lines.working_encoding(layout.encoding),) * len(paths)
     return Source(
         name="",
@@ -313,7 +340,7 @@ def _single(
     layout: corpus_config.Layout,
     task: str,
     max_bytes: int,
-    paths: tuple[pathlib.Path, ...],
+    paths: tuple[locations.Location, ...],
 ) -> Source:
     """Returns the source of one file, its columns resolved."""
     (path,) = paths
@@ -352,7 +379,7 @@ def _single(
 
 
 def _positions(
-    path: pathlib.Path, layout: corpus_config.Layout
+    path: locations.Location, layout: corpus_config.Layout
 ) -> tuple[tuple[int, ...], ...]:
     """Returns the positions of the columns, from 0; names are looked up in the header.
 
@@ -381,7 +408,7 @@ def _positions(
     )
 
 
-def _header(path: pathlib.Path, layout: corpus_config.Layout) -> list[str]:
+def _header(path: locations.Location, layout: corpus_config.Layout) -> list[str]:
     working = lines.working_encoding(layout.encoding)
     for line in lines.read(path, 1 << 16, layout.encoding):
         text = line.decode(working, errors="replace")

@@ -9,12 +9,11 @@ import collections
 import dataclasses
 import gzip
 import hashlib
-import pathlib
 from typing import NamedTuple
 
 import numpy as np
 
-from pipeline import exits, manifest, records, vocabulary
+from pipeline import exits, locations, manifest, records, vocabulary
 from preprocessing import (
     cleaning,
     config,
@@ -43,8 +42,8 @@ class Recipe:
         build: The settings.
     """
 
-    src_model: pathlib.Path
-    tgt_model: pathlib.Path | None
+    src_model: locations.Location
+    tgt_model: locations.Location | None
     label_names: tuple[str, ...]
     num_shards: tuple[tuple[str, int], ...]
     build: config.BuildConfig

@@ -6,11 +6,10 @@ reads them, row by row, and others encode what it read.
 
 import csv
 import json
-import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline import exits, extras
+from pipeline import exits, extras, locations
 from preprocessing import cleaning, corpus_config, line_formats, lines, rows
 
 _CSV_FIELD_BYTES = 1 << 24
@@ -21,7 +20,7 @@ _TMX_CODES = frozenset({"bpt", "ept", "it", "ph", "ut"})
 
 
 def read_csv(
-    path: pathlib.Path,
+    path: locations.Location,
     layout: corpus_config.Layout,
     columns: tuple[tuple[int, ...], ...],
     max_bytes: int,
@@ -62,7 +61,7 @@ def read_csv(
         begin, header = reader.line_num + 1, False
 
 
-def _csv_lines(path: pathlib.Path, encoding: str) -> Iterator[str]:
+def _csv_lines(path: locations.Location, encoding: str) -> Iterator[str]:
     """Yields lines with their ends, bytes that cannot be decoded as surrogates."""
     working = lines.working_encoding(encoding)
     for line in lines.read(path, _CSV_FIELD_BYTES, encoding):
@@ -92,7 +91,9 @@ def _back(text: str) -> bytes:
     return text.encode(errors="surrogateescape")
 
 
-def read_tmx(path: pathlib.Path, languages: tuple[str, ...]) -> Iterator[rows.Row]:
+def read_tmx(
+    path: locations.Location, languages: tuple[str, ...]
+) -> Iterator[rows.Row]:
     """Yields the translation units of a TMX file (1.4b), in bounded memory.
 
     Entities that a document declares are never expanded: such a file is refused.
@@ -161,7 +162,7 @@ def _tmx_text(element: Any) -> Iterator[str]:
         yield child.tail or ""
 
 
-def read_po(path: pathlib.Path, encoding: str) -> Iterator[rows.Row]:
+def read_po(path: locations.Location, encoding: str) -> Iterator[rows.Row]:
     """Yields the entries of a gettext catalogue: msgid to msgstr.
 
     Of an entry with plural forms the singular goes with the first form, the plural with
@@ -201,7 +202,7 @@ def read_po(path: pathlib.Path, encoding: str) -> Iterator[rows.Row]:
 
 
 def read_parquet(
-    path: pathlib.Path, columns: tuple[str, ...], *, labels: bool
+    path: locations.Location, columns: tuple[str, ...], *, labels: bool
 ) -> Iterator[rows.Row]:
     """Yields the rows of a Parquet file, a part at a time.
 
@@ -213,6 +214,11 @@ def read_parquet(
     Raises:
         exits.Refusal: If it is no Parquet file, or has no such columns.
     """
+    if isinstance(path, locations.RemotePath):
+        raise exits.Refusal(
+            exits.USAGE,
+            f"{path}: --format=parquet reads files of this machine's file systems only",
+        )
     parquet = extras.load("pyarrow.parquet", needed_by="--format=parquet")
     try:
         file = parquet.ParquetFile(path)

@@ -8,14 +8,13 @@ beginning of a file.
 
 import codecs
 import gzip
-import pathlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, NamedTuple
 
 import charset_normalizer
 
-from pipeline import exits, files
+from pipeline import exits, files, locations
 
 _BLOCK_BYTES = 1 << 20
 _SAMPLE_BYTES = 1 << 16
@@ -40,14 +39,28 @@ class FileFacts(NamedTuple):
         lines: Its number of lines; None where they are not counted.
     """
 
-    path: pathlib.Path
+    path: locations.Location
     bytes: int
     mtime_ns: int
     sha256: str
     lines: int | None
 
 
-def read(path: pathlib.Path, max_bytes: int, encoding: str) -> Iterator[bytes]:
+class Tally(NamedTuple):
+    """What the lines of a file, or of a part of it, were found to be.
+
+    Attributes:
+        lines: Their number.
+        undecodable: Those that are not of the encoding.
+        sample: Some of them.
+    """
+
+    lines: int
+    undecodable: int
+    sample: bytes
+
+
+def read(path: locations.Location, max_bytes: int, encoding: str) -> Iterator[bytes]:
     """Yields the lines of a file.
 
     A line longer than `max_bytes` comes cut to `max_bytes + 1` bytes.
@@ -66,26 +79,47 @@ def read(path: pathlib.Path, max_bytes: int, encoding: str) -> Iterator[bytes]:
         yield from block
 
 
-def blocks(path: pathlib.Path, max_bytes: int, encoding: str) -> Iterator[list[bytes]]:
+def blocks(
+    path: locations.Location, max_bytes: int, encoding: str
+) -> Iterator[list[bytes]]:
     """Yields the same lines as `read`, many at a time."""
+    return split(_raw_blocks(path, encoding), max_bytes, mark=codecs.BOM_UTF8)
+
+
+def split(
+    content: Iterable[bytes], max_bytes: int, *, mark: bytes = b""
+) -> Iterator[list[bytes]]:
+    """Yields the lines of some bytes, many at a time, wherever the bytes were cut.
+
+    Args:
+        content: The bytes, in blocks.
+        max_bytes: Longer lines come cut to one byte more.
+        mark: What is dropped from the first line.
+    """
     keep = max_bytes + 1
+    # What may go yet must not count: or a long line could pass for one that fits.
+    waiting = keep + len(mark) + len(b"\r")
     rest = b""
-    begin = codecs.BOM_UTF8
-    for block in _raw_blocks(path, encoding):
-        content = rest + block
-        pieces = content.split(b"\n")
-        rest = pieces.pop()[:keep]
+    for block in content:
+        whole = rest + block
+        pieces = whole.split(b"\n")
+        rest = pieces.pop()[:waiting]
         if not pieces:
             continue
-        if begin:
-            pieces[0], begin = pieces[0].removeprefix(begin), b""
-        if b"\r" in content:
+        if mark:
+            pieces[0], mark = pieces[0].removeprefix(mark), b""
+        if b"\r" in whole:
             pieces = [piece.removesuffix(b"\r") for piece in pieces]
         if max(map(len, pieces)) > keep:
             pieces = [piece[:keep] for piece in pieces]
         yield pieces
     if rest:
-        yield [rest.removeprefix(begin).removesuffix(b"\r")]
+        yield [rest.removeprefix(mark).removesuffix(b"\r")[:keep]]
+
+
+def is_splittable(path: locations.Location, encoding: str) -> bool:
+    r"""Returns whether a reader can begin anywhere: every byte 0x0A ends a line."""
+    return path.suffix != ".gz" and _canonical(encoding) not in _WIDE
 
 
 def working_encoding(encoding: str) -> str:
@@ -94,7 +128,7 @@ def working_encoding(encoding: str) -> str:
 
 
 def survey(
-    path: pathlib.Path, max_bytes: int, max_reject_fraction: float, encoding: str
+    path: locations.Location, max_bytes: int, max_reject_fraction: float, encoding: str
 ) -> FileFacts:
     """Reads a text file once, before anything is written.
 
@@ -102,12 +136,31 @@ def survey(
         exits.Refusal: If it cannot be read, or if more than `max_reject_fraction` of
             its lines cannot be decoded.
     """
+    found = facts(path)
+    tally = count(blocks(path, max_bytes, encoding), max_bytes, encoding)
+    check_decodable(path, [tally], max_reject_fraction, encoding)
+    return found._replace(lines=tally.lines)
+
+
+def facts(path: locations.Location) -> FileFacts:
+    """Returns what can be said of any file, its lines not counted."""
     before = path.stat()
-    count = undecodable = 0
+    return FileFacts(path, before.st_size, before.st_mtime_ns, files.sha256(path), None)
+
+
+def count(found: Iterable[list[bytes]], max_bytes: int, encoding: str) -> Tally:
+    """Counts lines and those that cannot be decoded.
+
+    Args:
+        found: The lines, many at a time.
+        max_bytes: Longer ones were cut, and are not looked at.
+        encoding: Of the file.
+    """
+    total = undecodable = 0
     sample = b""
     working = working_encoding(encoding)
-    for block in blocks(path, max_bytes, encoding):
-        count += len(block)
+    for block in found:
+        total += len(block)
         if _decodes(b"\n".join(block), working):
             continue
         bad = [
@@ -118,11 +171,28 @@ def survey(
         undecodable += len(bad)
         if len(sample) < _SAMPLE_BYTES:
             sample += b"\n".join(bad)
-    if undecodable > max_reject_fraction * count:
-        raise _refused(path, undecodable, count, sample, encoding)
-    return FileFacts(
-        path, before.st_size, before.st_mtime_ns, files.sha256(path), count
-    )
+    return Tally(total, undecodable, sample)
+
+
+def check_decodable(
+    path: locations.Location,
+    tallies: Sequence[Tally],
+    max_reject_fraction: float,
+    encoding: str,
+) -> None:
+    """Refuses a file of which too many lines are not of its encoding.
+
+    Args:
+        path: The file.
+        tallies: Of its parts, in order.
+        max_reject_fraction: Share of its lines that may be so.
+        encoding: What it was said to be.
+    """
+    total = sum(tally.lines for tally in tallies)
+    undecodable = sum(tally.undecodable for tally in tallies)
+    if undecodable > max_reject_fraction * total:
+        sample = b"".join(tally.sample for tally in tallies)[: 2 * _SAMPLE_BYTES]
+        raise _refused(path, undecodable, total, sample, encoding)
 
 
 def check_unchanged(facts: list[FileFacts]) -> None:
@@ -135,14 +205,16 @@ def check_unchanged(facts: list[FileFacts]) -> None:
             )
 
 
-def open_bytes(path: pathlib.Path) -> IO[bytes] | gzip.GzipFile:
+def open_bytes(path: locations.Location) -> IO[bytes] | gzip.GzipFile:
     """Opens a file, `.gz` or plain, for reading its content."""
-    if path.suffix == ".gz":
-        return gzip.open(path, "rb")
-    return path.open("rb")
+    if path.suffix != ".gz":
+        return path.open("rb")
+    if isinstance(path, locations.RemotePath):
+        return gzip.GzipFile(fileobj=path.open("rb"), mode="rb")
+    return gzip.open(path, "rb")
 
 
-def damaged(path: pathlib.Path, error: Exception) -> exits.Refusal:
+def damaged(path: locations.Location, error: Exception) -> exits.Refusal:
     """Returns what to say of a file that cannot be read to its end."""
     return exits.Refusal(exits.BAD_DATA, f"{path}: damaged or cut short ({error})")
 
@@ -151,7 +223,7 @@ def damaged(path: pathlib.Path, error: Exception) -> exits.Refusal:
 DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error)
 
 
-def _raw_blocks(path: pathlib.Path, encoding: str) -> Iterator[bytes]:
+def _raw_blocks(path: locations.Location, encoding: str) -> Iterator[bytes]:
     """Yields a file's content as it is; UTF-16 and UTF-32 become UTF-8."""
     wide = None
     if _canonical(encoding) in _WIDE:
@@ -192,7 +264,7 @@ def _likely_encoding(sample: bytes) -> str | None:
 
 
 def _refused(
-    path: pathlib.Path, undecodable: int, count: int, sample: bytes, encoding: str
+    path: locations.Location, undecodable: int, count: int, sample: bytes, encoding: str
 ) -> exits.Refusal:
     guess = _likely_encoding(sample)
     likely = f"; it looks like {guess}" if guess else ""

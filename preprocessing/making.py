@@ -1,32 +1,93 @@
 """Making a data directory: what is done once it is clear what to read.
 
 rows -> labels' names -> marks of duplicates -> subword models -> shards -> manifest
+
+What looks at every row is a runner's work, the rest is done here.
 """
 
-import functools
 import pathlib
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Any, Protocol
 
 import sentencepiece
 
 from pipeline import exits, files, manifest, progress, vocabulary
+from preprocessing import accounts as accounts_lib
 from preprocessing import (
-    cleaning,
     config,
     corpora,
-    duplicates,
     encoder,
     labels,
-    rows,
+    lines,
     shards,
-    splitting,
     subwords,
-    workers,
 )
 
 _NUM_HELD_OUT_SHARDS = 1  # of valid and test each
+
+
+class Runner(Protocol):
+    """Who looks at every row. The result does not depend on who it is.
+
+    The steps come in this order; `find_marks` and `label_names` only where needed.
+    """
+
+    def __enter__(self) -> "Runner":
+        """Returns itself."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Gives back what it holds."""
+
+    def survey(self, sources: Sequence[corpora.Source]) -> list[list[lines.FileFacts]]:
+        """Reads every file once, before anything is written.
+
+        Raises:
+            exits.Refusal: If a file is not what its flags say.
+        """
+
+    def label_names(self) -> set[str]:
+        """Returns the names of the classes in the training rows."""
+
+    def find_marks(self, scratch: pathlib.Path) -> dict[str, Any]:
+        """Finds which rows are duplicates or held out too; returns the overlap.
+
+        Args:
+            scratch: An empty directory, there until the shards are written.
+        """
+
+    def num_training_rows(self) -> int:
+        """Returns how many rows can train.
+
+        Those of all lines if lines can be counted, valid and test shares included; else
+        of the training rows that are no duplicates.
+        """
+
+    def training_texts(self, sides: tuple[str, ...], share: float) -> Iterator[str]:
+        """Yields the usable training text of some sides, in order.
+
+        Args:
+            sides: `src`, `tgt` or both.
+            share: Of the pairs, drawn by hash.
+        """
+
+    def first_reason(self) -> str:
+        """Returns why the first training row was left out, as a phrase."""
+
+    def encode(
+        self, recipe: encoder.Recipe, directory: pathlib.Path
+    ) -> tuple[dict[str, manifest.Split], list[accounts_lib.Account]]:
+        """Writes shards, sidecars and rejects.
+
+        Returns:
+            What became of each split and of each source.
+        """
 
 
 class Making:
@@ -37,8 +98,7 @@ class Making:
         directory: pathlib.Path,
         build: config.BuildConfig,
         sources: Sequence[corpora.Source],
-        num_rows: Sequence[int | None],
-        pool: workers.Pool,
+        runner: Runner,
     ) -> None:
         """Takes what is needed; nothing is read or written yet.
 
@@ -46,15 +106,12 @@ class Making:
             directory: An empty one.
             build: The settings.
             sources: What is read.
-            num_rows: Rows of each source, None where only reading it can tell.
-            pool: Who does the work.
+            runner: Who does the work; it has surveyed the sources.
         """
         self._directory = directory
         self._build = build
         self._sources = sources
-        self._num_rows = num_rows
-        self._pool = pool
-        self._marks = duplicates.Marks()
+        self._runner = runner
 
     def run(
         self, settings: dict[str, Any], described: list[dict[str, Any]]
@@ -71,9 +128,16 @@ class Making:
         label_names = self._label_names()
         scratch = self._directory / "scratch"
         scratch.mkdir()
-        self._marks = self._find_marks(scratch)
+        overlap = self._runner.find_marks(scratch) if self._needs_marks() else {}
         models = self._models()
-        splits, accounts = self._encode(models, label_names)
+        recipe = encoder.Recipe(
+            src_model=models[0],
+            tgt_model=models[1] if len(models) > 1 else None,
+            label_names=label_names,
+            num_shards=tuple(self._num_shards().items()),
+            build=self._build,
+        )
+        splits, accounts = self._runner.encode(recipe, self._directory)
         shutil.rmtree(scratch)
         names = [source.name for source in self._sources]
         limit = self._build.corpus.max_reject_fraction
@@ -92,27 +156,15 @@ class Making:
             tgt_vocabulary=entries[1] if len(entries) > 1 else None,
             splits=splits,
             label_names=list(label_names),
-            overlap=self._marks.overlap,
+            overlap=overlap,
         )
         manifest.write(done, self._directory)
         return done
 
-    def _total(self, chosen: Iterable[corpora.Source]) -> int | None:
-        """Returns the number of rows of some sources, None where it is not known."""
-        wanted = set(map(id, chosen))
-        counts = [
-            count
-            for source, count in zip(self._sources, self._num_rows, strict=True)
-            if id(source) in wanted
-        ]
-        known = [count for count in counts if count is not None]
-        return sum(known) if len(known) == len(counts) else None
-
-    def _chunks(self) -> Iterator[corpora.Chunk]:
-        return corpora.chunks(self._sources, self._build.cleaning.max_bytes)
-
-    def _bar(self, what: str) -> progress.Progress:
-        return progress.Progress(what, unit="pairs", total=self._total(self._sources))
+    def _num_shards(self) -> dict[str, int]:
+        counts = dict.fromkeys(manifest.SPLITS, _NUM_HELD_OUT_SHARDS)
+        counts["train"] = self._build.output.num_shards
+        return counts
 
     def _label_names(self) -> tuple[str, ...]:
         """Returns the names of the classes, by id: those of the training rows."""
@@ -121,66 +173,16 @@ class Making:
             return ()
         if task.label_names:
             return task.label_names
-        renamed = labels.renaming(task)
-        names = set()
-        for chunk, row in self._training_rows():
-            pair = cleaning.clean_text(row, self._build.cleaning, keep=False)
-            if isinstance(pair, cleaning.Pair):
-                try:
-                    names.add(labels.rename(pair.references[0], renamed))
-                except labels.UnknownLabelError as error:
-                    raise exits.Refusal(
-                        exits.BAD_DATA, f"{chunk.name}, line {row.line}: {error}"
-                    ) from None
-        return tuple(labels.in_order(names))
+        return tuple(labels.in_order(self._runner.label_names()))
 
-    def _find_marks(self, scratch: pathlib.Path) -> duplicates.Marks:
-        """Returns which rows are duplicates or in valid or test."""
-        corpus, bounds = self._build.corpus, self._build.cleaning
+    def _needs_marks(self) -> bool:
+        """Returns whether a row can be a duplicate, or in two splits."""
+        corpus = self._build.corpus
         held_out = any(not source.may_train for source in self._sources)
         dealt = bool(corpus.valid_fraction or corpus.test_fraction)
         # Dealt by their source, equal pairs are in one split.
         possible = held_out or (dealt and corpus.split_by == "line")
-        if not (bounds.dedup or possible):
-            return duplicates.Marks()
-        with self._bar("finding duplicates") as bar:
-
-            def fingerprints() -> Iterator[Any]:
-                for chunk, found in self._pool.map(
-                    duplicates.fingerprinter, self._build, self._chunks()
-                ):
-                    bar.update(chunk)
-                    yield found
-
-            total = self._total(self._sources)
-            return duplicates.find(fingerprints(), scratch, bounds, total)
-
-    def _encode(
-        self, models: Sequence[pathlib.Path], label_names: tuple[str, ...]
-    ) -> tuple[dict[str, manifest.Split], list[shards.Account]]:
-        """Writes the shards; returns what became of each split and each source."""
-        counts = dict.fromkeys(manifest.SPLITS, _NUM_HELD_OUT_SHARDS)
-        counts["train"] = self._build.output.num_shards
-        drawn = self._build.subwords.subword_samples
-        writer = shards.Writer(
-            self._directory, counts, max(1, drawn), len(self._sources)
-        )
-        recipe = encoder.Recipe(
-            src_model=models[0],
-            tgt_model=models[1] if len(models) > 1 else None,
-            label_names=label_names,
-            num_shards=tuple(counts.items()),
-            build=self._build,
-        )
-        work = (encoder.Work(chunk, self._marks.of(chunk)) for chunk in self._chunks())
-        try:
-            with self._bar("encoding") as bar:
-                for encoded in self._pool.map(encoder.make, recipe, work):
-                    writer.add(encoded)
-                    bar.update(encoded.num_rows)
-            return writer.close(), writer.accounts
-        finally:
-            writer.abandon()
+        return self._build.cleaning.dedup or possible
 
     def _models(self) -> tuple[pathlib.Path, ...]:
         """Writes the SentencePiece models and returns where they are, source first."""
@@ -206,18 +208,18 @@ class Making:
         return paths
 
     def _learn(self, path: pathlib.Path, sides: tuple[str, ...]) -> None:
-        total = self._num_training_rows()
+        total = self._runner.num_training_rows()
         sample = self._build.subwords.spm_sample
         share = min(1.0, sample / total) if sample and total else 1.0
         of = f", from about {sample:,} of {total:,} pairs" if share < 1 else ""
         progress.logger.info("learning subwords: %s%s", path.name, of)
-        texts = self._training_texts(sides, share)
+        texts = self._runner.training_texts(sides, share)
         first = next(texts, None)
         if first is None:
             raise exits.Refusal(
                 exits.BAD_DATA,
                 "0 training examples: no line of the training files can be used"
-                f"{self._first_reason()}; see --train_src, --train or --corpus",
+                f"{self._runner.first_reason()}; see --train_src, --train or --corpus",
             )
         model = subwords.learn(
             _chain(first, texts),
@@ -226,49 +228,6 @@ class Making:
             self._build.cleaning.max_bytes,
         )
         path.write_bytes(model)
-
-    def _training_rows(self) -> Iterator[tuple[corpora.Chunk, rows.Row]]:
-        """Yields the rows of the training split that are no duplicates."""
-        for chunk in self._chunks():
-            if chunk.split not in (None, "train"):
-                continue
-            marks = self._marks.of(chunk) or bytes(chunk.size)
-            found = chunk.rows()
-            splits = splitting.splits_of(chunk, found, self._build)
-            for row, split, mark in zip(found, splits, marks, strict=True):
-                if split == "train" and not mark:
-                    yield chunk, row
-
-    @functools.cached_property
-    def _counted(self) -> int:
-        return sum(1 for _ in self._training_rows())
-
-    def _num_training_rows(self) -> int:
-        """Returns how many rows can train, valid and test shares included."""
-        total = self._total(source for source in self._sources if source.may_train)
-        return self._counted if total is None else total
-
-    def _training_texts(self, sides: tuple[str, ...], share: float) -> Iterator[str]:
-        """Yields the usable training text of some sides, of a share of the pairs."""
-        seed = self._build.output.seed
-        for _, row in self._training_rows():
-            key = b"\n".join((row.line.to_bytes(8, "little"), row.src))
-            if share < 1 and splitting.draw(key, seed, b"subwords") >= share:
-                continue
-            pair = cleaning.clean_text(row, self._build.cleaning, keep=False)
-            if isinstance(pair, cleaning.Pair):
-                if "src" in sides:
-                    yield pair.src
-                if "tgt" in sides:
-                    yield from pair.references
-
-    def _first_reason(self) -> str:
-        """Returns why the first training row was left out, as a phrase."""
-        for chunk, row in self._training_rows():
-            reason = cleaning.clean_text(row, self._build.cleaning, keep=False)
-            if isinstance(reason, str):
-                return f" ({chunk.name}, line {row.line}: {reason})"
-        return ""
 
 
 def _chain(first: str, rest: Iterator[str]) -> Iterator[str]:

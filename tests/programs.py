@@ -32,6 +32,17 @@ def run(
     )
 
 
+def run_code(code: str, *flags: str) -> subprocess.CompletedProcess[str]:
+    """Runs Python code, as a program with these flags, to its end."""
+    return subprocess.run(
+        [sys.executable, "-c", code, *flags],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def succeed(module: str, *flags: str, stdin: bytes = b"", **environment: str) -> str:
     """Runs an entry point, expects exit code 0, and returns its stdout."""
     done = run(module, *flags, stdin=stdin, **environment)

@@ -245,13 +245,14 @@ def _finished(ready: run_lib.Run) -> str | None:
 
 def _announce(ready: run_lib.Run) -> None:
     plan, asked = ready.source.plan, ready.config.run
+    num_batches, exact = plan.about_batches(0)
     progress.logger.info(
-        "%s weights; %s examples, %d buckets, %d batches in the first epoch, plan %s; "
+        "%s weights; %s examples, %d buckets, %s batches in the first epoch, plan %s; "
         "reads ahead at most %d MiB",
         f"{ready.step.num_weights:,}",
         f"{plan.num_examples:,}",
         len(plan.buckets),
-        plan.num_batches(0),
+        f"{num_batches}" if exact else f"about {num_batches:,}",
         plan.digest,
         -(-input_pipeline.read_ahead_bytes(ready.source) // 2**20),
     )

@@ -41,6 +41,7 @@ def _flags(data_dir, workdir, *more: str) -> list[str]:
         "--learning_rate=1e-2",
         "--warmup_steps=10",
         "--clip_norm=1",
+        "--ema_decay=0.9",
         # The gradient of keys' biases is 0 by symmetry; with less, Adam would make full
         # steps of its rounding.
         "--epsilon=1e-4",

@@ -286,3 +286,84 @@ def test_a_length_that_fills_the_sidecar_does_not_wrap_around():
     plan = plan_lib.Plan([shard], buckets, pool_examples=1, max_length=70_000, seed=1)
     assert plan.num_too_long == 0
     assert plan.pool(0, 0).rows.tolist() == [0]
+
+
+def _groups_one_by_one(sizes: np.ndarray, count: int) -> list[int]:
+    """Cuts as the plan's first version did, part by part."""
+    total = sizes.cumsum()
+    ends: list[int] = [0]
+    for part in range(1, count):
+        wanted = total[-1] * part / count
+        end = int(np.argmin(np.abs(total - wanted))) + 1
+        ends.append(min(max(end, ends[-1] + 1), len(sizes) - (count - part)))
+    return [*ends, len(sizes)]
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_shards_are_cut_into_pools_as_they_were_part_by_part(seed):
+    draw = np.random.default_rng(seed)
+    most = int(draw.choice([2, 10, 1000]))
+    sizes = draw.integers(int(draw.integers(0, 2)), most, int(draw.integers(1, 60)))
+    sizes[draw.integers(len(sizes))] += draw.integers(0, 3) * most + 1
+    for count in range(1, len(sizes) + 1):
+        wanted = _groups_one_by_one(sizes, count)
+        assert plan_lib._groups(sizes, count).tolist() == wanted
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_no_number_of_pools_that_could_do_is_passed_over(seed):
+    draw = np.random.default_rng(seed)
+    sizes = draw.integers(1, 30, int(draw.integers(1, 40)))
+    room = float(draw.integers(1, 90))
+    fewest = plan_lib._fewest_groups(sizes, room)
+    for count in range(1, min(fewest, len(sizes))):
+        groups = plan_lib._groups(sizes, count)
+        assert not plan_lib._fits(sizes, groups, room)
+
+
+class _Counted:
+    """A sidecar that tells how often it was read."""
+
+    def __init__(self, lengths: np.ndarray) -> None:
+        self._lengths = lengths
+        self.reads = 0
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        self.reads += 1
+        return self._lengths
+
+
+def test_with_known_counts_only_the_shards_of_a_pool_are_read():
+    held = _plan(3)
+    counts = plan_lib.Counts(held.num_examples, held.num_too_long)
+    sidecars = [_Counted(shard.lengths[0]) for shard in held.shards]
+    lazy = plan_lib.Plan(
+        [plan_lib.Shard((sidecar,)) for sidecar in sidecars],
+        held.buckets,
+        pool_examples=held._pool_examples,
+        max_length=MAX_LENGTH,
+        seed=held.seed,
+        counts=counts,
+    )
+    assert len(lazy.pools(0)) > 1
+    assert lazy.num_batches(0) > 0
+    lazy.pool.cache_clear()
+    for sidecar in sidecars:
+        sidecar.reads = 0
+    np.testing.assert_array_equal(lazy.pool(0, 1).rows, held.pool(0, 1).rows)
+    own = set(lazy.pool(0, 1).shards.tolist())
+    assert {n for n, sidecar in enumerate(sidecars) if sidecar.reads} == own
+    assert (lazy.num_examples, lazy.num_too_long) == counts
+    assert lazy.digest == held.digest
+
+
+def test_an_epoch_of_many_pools_is_not_planned_to_count_its_batches(monkeypatch):
+    plan = _plan(3)
+    assert plan.about_batches(0) == (plan.num_batches(0), True)
+    monkeypatch.setattr(plan_lib, "_PLANNED_POOLS", 1)
+    about, exact = plan.about_batches(0)
+    assert not exact
+    assert about == len(plan.pools(0)) * plan.pool(0, 0).num_batches

@@ -109,3 +109,16 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path):
     path.write_text("b and more\n")
     with pytest.raises(exits.Refusal, match="changed while it was read"):
         lines.check_unchanged(facts)
+
+
+@pytest.mark.parametrize("size", [101, 102, 103, 104, 105, 5_000_000])
+@pytest.mark.parametrize("ending", [b"", b"\n", b"\r\n"])
+def test_where_a_block_ends_does_not_make_a_long_line_a_short_one(size, ending):
+    """What is dropped, a byte-order mark or a carriage return, once counted."""
+    mark = b"\xef\xbb\xbf"
+    content = mark + b"x" * (size - 1) + b"\r"[: size % 2] + ending
+    (whole,) = lines.split([content], 100, mark=mark)
+    for cut in (1, 4, 100, 103, 104, 105, size, size + 2):
+        parts = [content[:cut], content[cut:]]
+        found = [line for block in lines.split(parts, 100, mark=mark) for line in block]
+        assert found == whole

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline import exits, manifest, records, vocabulary
 from preprocessing import (
+    accounts,
     config,
     corpora,
     corpus_config,
@@ -260,7 +261,7 @@ def test_an_unknown_label_is_an_error_that_names_it_and_its_line(tmp_path, data_
 
 
 def test_a_source_that_is_not_laid_out_as_said_is_refused():
-    account = shards.Account()
+    account = accounts.Account()
     account.rows = 100
     account.rejects.update({"columns": 6, "empty": 50})
     with pytest.raises(exits.Refusal, match="a.tsv: 6 of 100 rows .*columns 6"):
@@ -269,4 +270,4 @@ def test_a_source_that_is_not_laid_out_as_said_is_refused():
         "a.tsv: 6 of 100 rows cannot be read as asked (columns 6); they stand in "
         "rejects.tsv.gz"
     ]
-    assert shards.check_losses(["b.tsv"], [shards.Account()], 0.05) == []
+    assert shards.check_losses(["b.tsv"], [accounts.Account()], 0.05) == []

@@ -143,3 +143,24 @@ def test_with_byte_fallback_decoding_gives_the_normalised_text(text):
 @functools.cache
 def _fallback() -> sentencepiece.SentencePieceProcessor:
     return _processor(vocab_size=400, byte_fallback=True)
+
+
+def test_the_names_of_files_are_taken_out_as_protobuf_would():
+    pb2 = pytest.importorskip(
+        "sentencepiece.sentencepiece_model_pb2",
+        reason="SentencePiece's classes are of another protobuf",
+        exc_type=Exception,
+    )
+    for rule in ("", "rules/a.tsv"):
+        model = pb2.ModelProto.FromString(
+            subwords.learn(
+                TEXT, subword_config.SubwordConfig(vocab_size=99), "src", 999
+            )
+        )
+        model.trainer_spec.input.extend(["a.txt", "b.txt"])
+        model.normalizer_spec.normalization_rule_tsv = rule
+        given = model.SerializeToString(deterministic=True)
+        model.normalizer_spec.normalization_rule_tsv = ""
+        model.trainer_spec.ClearField("input")
+        wanted = model.SerializeToString(deterministic=True)
+        assert subwords._without_paths(given) == wanted
