@@ -223,6 +223,8 @@ def _report(ready: run_lib.Run, *, again: bool) -> None:
         ready: The run.
         again: Whether one that is there already is written anew.
     """
+    if not ready.over.is_chief:
+        return
     # Loaded here: a run that is stopped, or wants no page, does not wait for it.
     from trainers.reporting import writing
 
