@@ -44,6 +44,7 @@ def test_the_entry_points_are_the_documented_ones():
         "preprocessing.verify",
         "trainers.evaluate",
         "trainers.export",
+        "trainers.launch",
         "trainers.predict",
         "trainers.report",
         "trainers.seq2seq",

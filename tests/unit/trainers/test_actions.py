@@ -14,6 +14,7 @@ from trainers import (
     run_directory,
     run_state,
     signals,
+    strategy_config,
     validation,
 )
 from trainers.models import config as model_config
@@ -160,6 +161,7 @@ def _evaluate(tmp_path, state, *losses, schedule=None, **changes):
     settings = {"eval_every_steps": 1} | changes
     asked = config.Seq2SeqConfig(
         run=config.RunConfig(data_dir="d", workdir=str(tmp_path), num_steps=1000),
+        distribution=strategy_config.StrategyConfig(),
         start=config.StartConfig(),
         validation=config.ValidationConfig(**settings),
         model=model_config.ModelConfig(),

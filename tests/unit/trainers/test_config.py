@@ -2,7 +2,7 @@ import pytest
 
 from pipeline import config as pipeline_config
 from pipeline import exits
-from trainers import config
+from trainers import config, strategy_config
 from trainers.models import config as model_config
 
 
@@ -97,6 +97,7 @@ def test_a_keras_model_has_a_policy_of_its_own():
     with pytest.raises(ValueError, match="--dtype=float16"):
         config.Seq2SeqConfig(
             run=config.RunConfig(data_dir="d", workdir="w", dtype="float16"),
+            distribution=strategy_config.StrategyConfig(),
             start=config.StartConfig(),
             validation=config.ValidationConfig(),
             model=model_config.ModelConfig(model="keras", keras_model="a:b"),
