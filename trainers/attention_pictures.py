@@ -18,7 +18,7 @@ from matplotlib import font_manager
 from matplotlib import pyplot as plt
 
 from pipeline import files
-from trainers import attention_maps, config, translation
+from trainers import attention_maps, decoding_config, translation
 
 _INCHES_PER_SUBWORD = 0.24
 _MARGIN_INCHES = 1.6
@@ -39,7 +39,7 @@ class Pictures:
     """Writes a PNG and a JSON file for each line."""
 
     def __init__(
-        self, asked: config.AttentionConfig, reader: attention_maps.Reader
+        self, asked: decoding_config.AttentionConfig, reader: attention_maps.Reader
     ) -> None:
         """Makes the directory."""
         self._layer, self._head = asked.attention_layer, asked.attention_head

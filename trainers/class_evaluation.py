@@ -22,7 +22,7 @@ from pipeline import (
 from trainers import (
     class_baselines,
     classification,
-    config,
+    decoding_config,
     prediction,
     restoring,
     run_directory,
@@ -49,7 +49,7 @@ class Report(NamedTuple):
 
 def evaluate(
     run: seq2vec_config.Seq2VecConfig,
-    weights: config.WeightsConfig,
+    weights: decoding_config.WeightsConfig,
     data_dir: locations.Location,
     split: str,
     num_samples: int,

@@ -5,8 +5,8 @@ import pathlib
 from typing import Any, Protocol
 
 from pipeline import config as pipeline_config
-from pipeline import exits, knobs, locations
-from trainers import strategy_config
+from pipeline import knobs, locations
+from trainers import optimizer_config, strategy_config
 from trainers.models import config as model_config
 
 
@@ -132,121 +132,6 @@ class RunConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class OptimizerConfig:
-    """Optimizer."""
-
-    optimizer: str = knobs.knob(
-        "adam",
-        "What a gradient does to the weights.",
-        choices=("adam", "adamw", "adafactor", "sgd", "lion"),
-    )
-    beta1: float = knobs.knob(0.9, "Decay of the first moment of Adam and Lion.")
-    beta2: float = knobs.knob(
-        0.98, "Decay of Adam's second moment, and of Lion's only one."
-    )
-    epsilon: float = knobs.knob(1e-9, "Added to the root of Adam's second moment.")
-    momentum: float = knobs.knob(0.9, "Of --optimizer=sgd.")
-    weight_decay: float = knobs.knob(
-        0.0,
-        "Share of a weight, times the learning rate, taken away at each step; not with "
-        "--optimizer=adam.",
-    )
-    no_decay: tuple[str, ...] = knobs.knob(
-        ("bias", "scale", "offset"),
-        "Last parts of the names of weights that do not decay.",
-    )
-    clip_norm: float = knobs.knob(
-        0.0, "Gradients are scaled down to this global norm; 0 for never."
-    )
-    accumulate_steps: int = knobs.knob(
-        1, "Batches whose gradients are added up to one update."
-    )
-    ema_decay: float = knobs.knob(
-        0.0,
-        "Decay of a moving average of the weights, kept beside them, with which the "
-        "run is validated and decoded; 0 for none.",
-    )
-    max_bad_steps: int = knobs.knob(
-        100,
-        "Steps in a row without a finite gradient, each of them skipped, after which "
-        "the run ends with exit code 70.",
-        may_change=True,
-    )
-
-    def __post_init__(self) -> None:
-        """Raises ValueError for values with which an optimizer is undefined."""
-        for name in ("beta1", "beta2", "momentum", "ema_decay"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(
-                    f"--{name} must be in [0, 1), got {getattr(self, name)}"
-                )
-        if self.epsilon <= 0:
-            raise ValueError(f"--epsilon must be positive, got {self.epsilon}")
-        for name in ("clip_norm", "weight_decay"):
-            if getattr(self, name) < 0:
-                raise ValueError(
-                    f"--{name} must be at least 0, got {getattr(self, name)}"
-                )
-        for name in ("accumulate_steps", "max_bad_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"--{name} must be positive, got {getattr(self, name)}"
-                )
-        if self.weight_decay and self.optimizer == "adam":
-            raise ValueError("--weight_decay is of --optimizer=adamw, not of adam")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ScheduleConfig:
-    """Learning rate."""
-
-    schedule: str = knobs.knob(
-        "inverse_sqrt",
-        "After the warm-up: falls with the inverse square root of the step, along a "
-        "cosine or a line until the last step, stays, or falls by --plateau_factor "
-        "when validation does not get better.",
-        choices=("inverse_sqrt", "cosine", "linear", "constant", "plateau"),
-    )
-    learning_rate: float = knobs.knob(2e-3, "The peak, reached when warm-up ends.")
-    warmup_steps: int = knobs.knob(1000, "Steps of linear rise to the peak.")
-    final_rate: float = knobs.knob(
-        0.0, "Share of the peak where cosine and linear end, at --num_steps."
-    )
-    plateau_factor: float = knobs.knob(
-        0.5, "With --schedule=plateau: what the rate is multiplied by."
-    )
-    plateau_patience: int = knobs.knob(
-        2, "With --schedule=plateau: validations without a better one until then."
-    )
-
-    def __post_init__(self) -> None:
-        """Raises ValueError for a rate or a warm-up that cannot be."""
-        if not 0 < self.learning_rate < 10:
-            raise ValueError(
-                f"--learning_rate must be in (0, 10), got {self.learning_rate}"
-            )
-        if self.warmup_steps < 0:
-            raise ValueError(
-                f"--warmup_steps must be at least 0, got {self.warmup_steps}"
-            )
-        if not 0 <= self.final_rate <= 1:
-            raise ValueError(f"--final_rate must be in [0, 1], got {self.final_rate}")
-        if not 0 < self.plateau_factor < 1:
-            raise ValueError(
-                f"--plateau_factor must be in (0, 1), got {self.plateau_factor}"
-            )
-        if self.plateau_patience < 1:
-            raise ValueError(
-                f"--plateau_patience must be positive, got {self.plateau_patience}"
-            )
-
-    @property
-    def depends_on_num_steps(self) -> bool:
-        """Whether another --num_steps would change the steps before it."""
-        return self.schedule in ("cosine", "linear")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class ValidationConfig:
     """Validation."""
 
@@ -329,11 +214,11 @@ class TrainConfig(Protocol):
         """How examples are grouped."""
 
     @property
-    def optimizer(self) -> OptimizerConfig:
+    def optimizer(self) -> optimizer_config.OptimizerConfig:
         """What a gradient does to the weights."""
 
     @property
-    def schedule(self) -> ScheduleConfig:
+    def schedule(self) -> optimizer_config.ScheduleConfig:
         """The learning rate."""
 
 
@@ -389,8 +274,8 @@ class Seq2SeqConfig:
     validation: ValidationConfig
     model: model_config.ModelConfig
     batch: pipeline_config.BatchConfig
-    optimizer: OptimizerConfig
-    schedule: ScheduleConfig
+    optimizer: optimizer_config.OptimizerConfig
+    schedule: optimizer_config.ScheduleConfig
 
     def __post_init__(self) -> None:
         """Raises ValueError for settings that do not go together."""
@@ -421,190 +306,3 @@ class Seq2SeqConfig:
             values["eval_every_steps"] = self.validation.eval_every_steps
             values["eval_examples"] = self.validation.eval_examples
         return values
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class WeightsConfig:
-    """Which weights."""
-
-    workdir: str = knobs.knob(help_text="The working directory of a run.")
-    checkpoints: str = knobs.knob(
-        "best", "Which weights: best (on valid), last, or average:K of the newest K."
-    )
-    raw_weights: bool = knobs.knob(
-        False, "Takes the weights themselves where the run kept a moving average."
-    )
-
-    def __post_init__(self) -> None:
-        """Raises ValueError for checkpoints that cannot be meant."""
-        count_of(self.checkpoints)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class AttentionConfig:
-    """Attention pictures."""
-
-    attention_dir: str | None = knobs.knob(
-        None,
-        "Writes what each target subword attended to, a PNG and a JSON file for each "
-        "line, named by its number.",
-    )
-    attention_layer: int = knobs.knob(
-        -1, "Of the decoder, from 0, drawn in the PNG; -1 for the mean."
-    )
-    attention_head: int = knobs.knob(-1, "From 0, drawn in the PNG; -1 for the mean.")
-
-    def __post_init__(self) -> None:
-        """Raises ValueError for what is no layer or head."""
-        for name in ("attention_layer", "attention_head"):
-            value = getattr(self, name)
-            if value < -1:
-                raise ValueError(f"--{name} must be at least -1, got {value}")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class DecodingConfig:
-    """Decoding."""
-
-    beam_size: int = knobs.knob(
-        1, "Prefixes kept in beam search; 1 is greedy decoding."
-    )
-    length_penalty: float = knobs.knob(
-        1.0,
-        "Of beam search, Wu et al. 2016: 0 compares log-probabilities as they are, "
-        "more favours longer hypotheses.",
-    )
-    exact_search: bool = knobs.knob(
-        False,
-        "Beam search goes on until no prefix could win even at its longest, not only "
-        "until none does as it stands.",
-    )
-    min_length: int = knobs.knob(
-        0, "Subwords that a hypothesis has at least, EOS not counted."
-    )
-    min_length_ratio: float = knobs.knob(
-        0.0, "The same, as a multiple of the subwords of the source; the larger counts."
-    )
-    max_length_ratio: float = knobs.knob(
-        2.0,
-        "A hypothesis is cut after this multiple of the subwords of the source, EOS "
-        "counted on both sides, and --max_length_offset more.",
-    )
-    max_length_offset: int = knobs.knob(50, "See --max_length_ratio.")
-    max_source_tokens: int = knobs.knob(
-        1024, "Subwords of a source that are read; longer ones are cut, with a warning."
-    )
-    no_repeat_ngram: int = knobs.knob(
-        0, "No sequence of so many subwords comes twice in a hypothesis; 0 for any."
-    )
-    sampling_temperature: float = knobs.knob(
-        0.0,
-        "Draws each subword, from probabilities to the power of one over this; 0 takes "
-        "the best instead.",
-    )
-    top_k: int = knobs.knob(
-        0, "When drawing: only from the so many likeliest; 0 for all."
-    )
-    top_p: float = knobs.knob(
-        1.0, "When drawing: only from the fewest that have this much probability."
-    )
-    sampling_seed: int = knobs.knob(
-        1, "Of what is drawn, with the number of the line; batches do not matter."
-    )
-    ensemble: tuple[str, ...] = knobs.knob(
-        (),
-        "More runs, comma-separated, with the same vocabulary; the mean of all their "
-        "probabilities decides.",
-    )
-
-    def __post_init__(self) -> None:
-        """Raises ValueError for values that cannot be, or do not go together."""
-        for name, least in (
-            ("beam_size", 1),
-            ("length_penalty", 0),
-            ("min_length", 0),
-            ("min_length_ratio", 0),
-            ("max_length_ratio", 0),
-            ("max_length_offset", 0),
-            ("max_source_tokens", 1),
-            ("no_repeat_ngram", 0),
-            ("sampling_temperature", 0),
-            ("top_k", 0),
-        ):
-            value = getattr(self, name)
-            if not value >= least:
-                raise ValueError(f"--{name} must be at least {least}, got {value}")
-        if not 0 < self.top_p <= 1:
-            raise ValueError(f"--top_p must be in (0, 1], got {self.top_p}")
-        if not 0 <= self.sampling_seed < 2**63:
-            raise ValueError(
-                f"--sampling_seed must be in [0, 2**63), got {self.sampling_seed}"
-            )
-        if not self.max_length_ratio and not self.max_length_offset:
-            raise ValueError(
-                "--max_length_ratio=0 needs --max_length_offset above 0, or nothing "
-                "could be said"
-            )
-        if not self.is_sampling and (self.top_k or self.top_p < 1):
-            raise ValueError(
-                "--top_k and --top_p are for drawing: they need --sampling_temperature "
-                "above 0, such as 1"
-            )
-        if self.is_sampling and self.beam_size > 1:
-            raise ValueError(
-                f"--beam_size={self.beam_size} and --sampling_temperature do not go "
-                "together"
-            )
-
-    @property
-    def is_sampling(self) -> bool:
-        """Whether subwords are drawn."""
-        return self.sampling_temperature > 0
-
-    @property
-    def has_minimum(self) -> bool:
-        """Whether hypotheses have a least length."""
-        return bool(self.min_length or self.min_length_ratio)
-
-    def limit(self, src_tokens: int) -> int:
-        """Returns after how many tokens, EOS counted, a hypothesis is cut."""
-        return max(int(self.max_length_ratio * src_tokens) + self.max_length_offset, 1)
-
-    def minimum(self, src_tokens: int) -> int:
-        """Returns how many subwords a hypothesis has at least, below its limit.
-
-        Args:
-            src_tokens: Of the source, EOS counted.
-        """
-        least = max(self.min_length, int(self.min_length_ratio * (src_tokens - 1)))
-        return min(least, self.limit(src_tokens) - 1)
-
-
-def check_decodable(model: model_config.ModelConfig, asked: DecodingConfig) -> None:
-    """Refuses a beam for a model whose positions do not depend on each other.
-
-    Raises:
-        exits.Refusal: Of kind `USAGE`.
-    """
-    if model.model == "repeat_vector" and asked.beam_size > 1:
-        raise exits.Refusal(
-            exits.USAGE,
-            f"--beam_size={asked.beam_size}: the run is of --model=repeat_vector, "
-            "which has nothing to search; leave --beam_size at 1",
-        )
-
-
-def count_of(which: str) -> int:
-    """Returns how many checkpoints `which` names, 0 for the best.
-
-    Raises:
-        ValueError: If it is none of `best`, `last` and `average:K`.
-    """
-    if which == "best":
-        return 0
-    if which == "last":
-        return 1
-    kind, _, count = which.partition(":")
-    if kind == "average" and count.isdecimal() and int(count) > 0:
-        return int(count)
-    raise ValueError(f"--checkpoints={which}: want best, last or average:K")

@@ -26,7 +26,7 @@ from pipeline import (
     runtime,
     vocabulary,
 )
-from trainers import config, run_directory, seq2vec_config
+from trainers import config, decoding_config, run_directory, seq2vec_config
 
 if TYPE_CHECKING:
     from trainers import evaluation
@@ -38,8 +38,8 @@ _FILES = "files"  # in the place of a split's name
 class EvaluateConfig:
     """What to score."""
 
-    weights: config.WeightsConfig
-    decoding: config.DecodingConfig
+    weights: decoding_config.WeightsConfig
+    decoding: decoding_config.DecodingConfig
     data_dir: str | None = knobs.knob(None, "Another data directory than the run's.")
     split: str = knobs.knob("valid", "Which examples.", choices=("valid", "test"))
     src_file: str | None = knobs.knob(
@@ -96,7 +96,7 @@ def main(asked: EvaluateConfig) -> None:
         return
     runs = [_config(path) for path in (str(workdir), *asked.decoding.ensemble)]
     for run in runs:
-        config.check_decodable(run.model, asked.decoding)
+        decoding_config.check_decodable(run.model, asked.decoding)
     vocabularies = vocabulary.load_copy(workdir / run_directory.VOCABULARY)
     data_dir = locations.locate(asked.data_dir or runs[0].run.data_dir)
     facts = None

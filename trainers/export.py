@@ -28,7 +28,7 @@ from pipeline import (
     runtime,
     vocabulary,
 )
-from trainers import config, run_directory
+from trainers import config, decoding_config, run_directory
 
 _ACCOUNT = "export.json"  # tells an export of ours from somebody's own files
 _README = "README.md"
@@ -43,8 +43,8 @@ _PACKAGES = {
 class ExportConfig:
     """What to export."""
 
-    weights: config.WeightsConfig
-    decoding: config.DecodingConfig
+    weights: decoding_config.WeightsConfig
+    decoding: decoding_config.DecodingConfig
     export_dir: str = knobs.knob(help_text="Where the export goes.")
     format: str = knobs.knob(
         "saved_model", "In which format.", choices=tuple(_PACKAGES)
@@ -68,7 +68,10 @@ class ExportConfig:
                 "--sampling_temperature and --ensemble are not for exports: export one "
                 "model, decoded greedily or with a beam"
             )
-        if self.decoding != config.DecodingConfig() and self.format != "saved_model":
+        if (
+            self.decoding != decoding_config.DecodingConfig()
+            and self.format != "saved_model"
+        ):
             raise ValueError(
                 "how to decode, such as --beam_size, is part of --format=saved_model "
                 f"alone; with {self.format} it is said where the model is used"
@@ -82,7 +85,7 @@ def main(asked: ExportConfig) -> None:
     flags = f"--flagfile={run_directory.flagfile_of_texts(workdir)}"
     run = binding.parse_or_exit(["", flags], config.Seq2SeqConfig, "")
     _check_model(asked, run)
-    config.check_decodable(run.model, asked.decoding)
+    decoding_config.check_decodable(run.model, asked.decoding)
     vocabularies = vocabulary.load_copy(workdir / run_directory.VOCABULARY)
     with (
         directories.ended_by_signals(),

@@ -23,8 +23,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from trainers import config as config_lib
-from trainers import local
+from trainers import local, optimizer_config
 
 # Shazeer and Stern 2018, section 9.
 _ADAFACTOR_DECAY, _ADAFACTOR_CLIP = 0.8, 1.0
@@ -52,7 +51,9 @@ class Given(NamedTuple):
 class Optimizer(tf.Module):
     """What is common: weight decay, and the masking of updates."""
 
-    def __init__(self, config: config_lib.OptimizerConfig, weights: Named) -> None:
+    def __init__(
+        self, config: optimizer_config.OptimizerConfig, weights: Named
+    ) -> None:
         """Takes the weights; their moments are made by the kinds below."""
         super().__init__()
         self._config = config
@@ -115,7 +116,9 @@ class Optimizer(tf.Module):
 class Adam(Optimizer):
     """Adam; with weight decay AdamW."""
 
-    def __init__(self, config: config_lib.OptimizerConfig, weights: Named) -> None:
+    def __init__(
+        self, config: optimizer_config.OptimizerConfig, weights: Named
+    ) -> None:
         """Makes both moments, at 0."""
         super().__init__(config, weights)
         self.first_moment = self._zeros()
@@ -144,7 +147,9 @@ class Adam(Optimizer):
 class Lion(Optimizer):
     """The sign of an interpolation between moment and gradient."""
 
-    def __init__(self, config: config_lib.OptimizerConfig, weights: Named) -> None:
+    def __init__(
+        self, config: optimizer_config.OptimizerConfig, weights: Named
+    ) -> None:
         """Makes the moment, at 0."""
         super().__init__(config, weights)
         self.moment = self._zeros()
@@ -162,7 +167,9 @@ class Lion(Optimizer):
 class Sgd(Optimizer):
     """Gradient descent with momentum."""
 
-    def __init__(self, config: config_lib.OptimizerConfig, weights: Named) -> None:
+    def __init__(
+        self, config: optimizer_config.OptimizerConfig, weights: Named
+    ) -> None:
         """Makes the moment, at 0."""
         super().__init__(config, weights)
         self.moment = self._zeros()
@@ -177,7 +184,9 @@ class Sgd(Optimizer):
 class Adafactor(Optimizer):
     """A second moment kept as its row and column means, for weights of two axes."""
 
-    def __init__(self, config: config_lib.OptimizerConfig, weights: Named) -> None:
+    def __init__(
+        self, config: optimizer_config.OptimizerConfig, weights: Named
+    ) -> None:
         """Makes the means, at 0."""
         super().__init__(config, weights)
         self.rows: Named = {}
@@ -215,7 +224,7 @@ class Adafactor(Optimizer):
         local.assign_sub(weight, given.rate * size * update)
 
 
-KINDS: dict[str, Callable[[config_lib.OptimizerConfig, Named], Optimizer]] = {
+KINDS: dict[str, Callable[[optimizer_config.OptimizerConfig, Named], Optimizer]] = {
     "adam": Adam,
     "adamw": Adam,
     "lion": Lion,
@@ -224,7 +233,7 @@ KINDS: dict[str, Callable[[config_lib.OptimizerConfig, Named], Optimizer]] = {
 }
 
 
-def make(config: config_lib.OptimizerConfig, weights: Named) -> Optimizer:
+def make(config: optimizer_config.OptimizerConfig, weights: Named) -> Optimizer:
     """Returns the optimizer that a config names, its moments at 0."""
     return KINDS[config.optimizer](config, weights)
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from flags import binding
 from pipeline import exits, knobs, progress, runtime, vocabulary
-from trainers import config, run_directory, seq2vec_config
+from trainers import decoding_config, run_directory, seq2vec_config
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +31,7 @@ _CHUNK_LINES = 4096  # sorted by length together
 class PredictConfig:
     """What to say of each line."""
 
-    weights: config.WeightsConfig
+    weights: decoding_config.WeightsConfig
     top: int = knobs.knob(3, "Likeliest classes said with their probabilities.")
     vectors: str | None = knobs.knob(
         None, "Writes the vectors of the lines into this .npy file, float32 [N, D]."

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline import progress, vocabulary
-from trainers import config, restoring, run_directory, seq2vec_config
+from trainers import decoding_config, restoring, run_directory, seq2vec_config
 from trainers.models import build_vectors, seq2vec
 
 MAX_TOKENS = 1024  # longer texts are cut; attention needs memory for S * S
@@ -91,7 +91,7 @@ class Predictor:
 
 
 def restored(
-    run: seq2vec_config.Seq2VecConfig, weights: config.WeightsConfig
+    run: seq2vec_config.Seq2VecConfig, weights: decoding_config.WeightsConfig
 ) -> tuple[Predictor, list[str], str]:
     """Returns a run's classifier, the names of its classes, and which weights it has.
 

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline import exits, progress, vocabulary
-from trainers import checkpoints, config, naming, run_directory
+from trainers import checkpoints, config, decoding_config, naming, run_directory
 from trainers.decoding import decoder, ensemble
 from trainers.models import build
 
@@ -18,7 +18,7 @@ _AVERAGE = "ema/values/"
 
 def load(
     asked: config.Seq2SeqConfig,
-    weights: config.WeightsConfig,
+    weights: decoding_config.WeightsConfig,
     vocabularies: vocabulary.Vocabularies,
 ) -> tuple[tf.Module, str]:
     """Returns the model with the weights of a run.
@@ -38,7 +38,7 @@ def load(
     return model, restore(model, weights)
 
 
-def restore(model: tf.Module, weights: config.WeightsConfig) -> str:
+def restore(model: tf.Module, weights: decoding_config.WeightsConfig) -> str:
     """Gives a model the weights of a run; returns which checkpoints, in words.
 
     Raises:
@@ -58,7 +58,7 @@ def restore(model: tf.Module, weights: config.WeightsConfig) -> str:
 
 def load_together(
     runs: Sequence[config.Seq2SeqConfig],
-    weights: config.WeightsConfig,
+    weights: decoding_config.WeightsConfig,
     more: Sequence[str],
     vocabularies: vocabulary.Vocabularies,
 ) -> tuple[decoder.Decodable, str]:
@@ -139,7 +139,7 @@ def _under(prefix: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]
 
 
 def _prefixes(directory: run_directory.RunDirectory, which: str) -> list[pathlib.Path]:
-    count = config.count_of(which)
+    count = decoding_config.count_of(which)
     folder = directory.checkpoints if count else directory.best
     found = checkpoints.steps(folder)
     if not found or len(found) < count:

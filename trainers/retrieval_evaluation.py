@@ -14,7 +14,7 @@ from pipeline import (
 )
 from trainers import (
     class_evaluation,
-    config,
+    decoding_config,
     restoring,
     retrieval,
     run_directory,
@@ -28,7 +28,7 @@ _NUM_BUCKETS = 16
 
 def evaluate(
     run: seq2vec_config.Seq2VecConfig,
-    weights: config.WeightsConfig,
+    weights: decoding_config.WeightsConfig,
     data_dir: locations.Location,
     split: str,
     num_samples: int,

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Callable
 
-from trainers import config as config_lib
+from trainers import optimizer_config
 
 Schedule = Callable[[int], float]
 
 
-def make(config: config_lib.ScheduleConfig, num_steps: int) -> Schedule:
+def make(config: optimizer_config.ScheduleConfig, num_steps: int) -> Schedule:
     """Returns the learning rate as a function of the step, from 1.
 
     That of `plateau` is constant here; what validation makes of it comes on top.

@@ -5,7 +5,7 @@ from typing import Any
 
 from pipeline import config as pipeline_config
 from pipeline import knobs
-from trainers import config, strategy_config
+from trainers import config, optimizer_config, strategy_config
 from trainers.models import seq2vec_config
 
 
@@ -47,8 +47,8 @@ class Seq2VecConfig:
     model: seq2vec_config.EncoderConfig
     head: seq2vec_config.HeadConfig
     batch: pipeline_config.BatchConfig
-    optimizer: config.OptimizerConfig
-    schedule: config.ScheduleConfig
+    optimizer: optimizer_config.OptimizerConfig
+    schedule: optimizer_config.ScheduleConfig
 
     def __post_init__(self) -> None:
         """Raises ValueError for settings that do not go together."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from flags import binding
 from pipeline import exits, extras, knobs, progress, runtime, vocabulary
-from trainers import config, run_directory, seq2vec_config
+from trainers import config, decoding_config, run_directory, seq2vec_config
 
 if TYPE_CHECKING:
     from trainers.serving import web
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class ServeConfig:
     """What to serve."""
 
-    weights: config.WeightsConfig
-    decoding: config.DecodingConfig
+    weights: decoding_config.WeightsConfig
+    decoding: decoding_config.DecodingConfig
     port: int = knobs.knob(8000, "On 127.0.0.1; 0 for any that is free.")
     max_chars: int = knobs.knob(2000, "The longest text taken, in characters.")
 
@@ -78,7 +78,7 @@ def _translations(asked: ServeConfig) -> "tuple[web.Answer, str]":
         for name in (asked.weights.workdir, *asked.decoding.ensemble)
     ]
     for run in runs:
-        config.check_decodable(run.model, asked.decoding)
+        decoding_config.check_decodable(run.model, asked.decoding)
     vocabularies = vocabulary.load_copy(workdir / run_directory.VOCABULARY)
     runtime.start()
     from trainers import restoring, translation
@@ -102,7 +102,7 @@ def _translations(asked: ServeConfig) -> "tuple[web.Answer, str]":
 def _classes(asked: ServeConfig) -> "tuple[web.Answer, str]":
     """Returns what answers with classes, and which weights it has."""
     workdir = pathlib.Path(asked.weights.workdir)
-    if asked.decoding != config.DecodingConfig():
+    if asked.decoding != decoding_config.DecodingConfig():
         raise exits.Refusal(
             exits.USAGE,
             f"--workdir={workdir}: is a run of trainers.seq2vec, which decodes "

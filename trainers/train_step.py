@@ -21,10 +21,10 @@ from trainers import (
     losses,
     naming,
     noise,
+    optimizer_config,
     optimizers,
     replicas,
 )
-from trainers import config as config_lib
 
 _FIRST_LOSS_SCALE = 2.0**15
 _LOSS_SCALE_STEPS = 2000
@@ -99,7 +99,7 @@ class TrainStep(tf.Module):
     def __init__(
         self,
         model: tf.Module,
-        optimizer: config_lib.OptimizerConfig,
+        optimizer: optimizer_config.OptimizerConfig,
         *,
         label_smoothing: float,
         seed: int,

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from flags import binding
 from pipeline import exits, files, knobs, progress, runtime, vocabulary
-from trainers import config, run_directory
+from trainers import config, decoding_config, run_directory
 
 if TYPE_CHECKING:
     from trainers import attention_pictures, translation
@@ -37,9 +37,9 @@ Work = Callable[[Sequence[Pair], int], Iterator[str]]
 class TranslateConfig:
     """What to translate."""
 
-    weights: config.WeightsConfig
-    decoding: config.DecodingConfig
-    attention: config.AttentionConfig
+    weights: decoding_config.WeightsConfig
+    decoding: decoding_config.DecodingConfig
+    attention: decoding_config.AttentionConfig
     input: str | None = knobs.knob(None, "Reads this file instead of stdin.")
     output: str | None = knobs.knob(
         None, "Writes this file instead of stdout; it has its name once it is whole."
@@ -101,7 +101,7 @@ def main(asked: TranslateConfig) -> None:
     ]
     workdir = pathlib.Path(asked.weights.workdir)
     for run in runs:
-        config.check_decodable(run.model, asked.decoding)
+        decoding_config.check_decodable(run.model, asked.decoding)
     vocabularies = vocabulary.load_copy(workdir / run_directory.VOCABULARY)
     runtime.start()
     from trainers import attention_maps, restoring, translation

@@ -8,10 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline import progress, vocabulary
-from trainers import config
+from trainers import decoding_config
 from trainers.decoding import beam, decoder, greedy, rules, sampling
 
-GREEDY = config.DecodingConfig()
+GREEDY = decoding_config.DecodingConfig()
 # Small enough for the rows of a batch to end at about the same time, large enough for
 # products that keep the cores busy: found by trial with tests/benchmarks/decoding.py.
 _TOKENS_PER_BATCH = 8192
@@ -49,7 +49,7 @@ class Translator:
         self,
         model: decoder.Decodable,
         vocabularies: vocabulary.Vocabularies,
-        asked: config.DecodingConfig = GREEDY,
+        asked: decoding_config.DecodingConfig = GREEDY,
         *,
         n_best: int = 1,
         has_prefixes: bool = False,

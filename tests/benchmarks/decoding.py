@@ -28,7 +28,13 @@ import tensorflow as tf  # noqa: E402 - TensorFlow's start-up chatter comes firs
 
 from flags import binding  # noqa: E402
 from pipeline import vocabulary  # noqa: E402
-from trainers import config, restoring, run_directory, translation  # noqa: E402
+from trainers import (  # noqa: E402
+    config,
+    decoding_config,
+    restoring,
+    run_directory,
+    translation,
+)
 from trainers.decoding import beam, decoder, greedy  # noqa: E402
 from trainers.models import config as model_config  # noqa: E402
 from trainers.models import transformer  # noqa: E402
@@ -50,8 +56,8 @@ def main() -> None:
     if asked.workdir:
         model, ids = _trained(asked.workdir, asked.checkpoints, asked.src)
         ratio, offset = (
-            config.DecodingConfig().max_length_ratio,
-            config.DecodingConfig().max_length_offset,
+            decoding_config.DecodingConfig().max_length_ratio,
+            decoding_config.DecodingConfig().max_length_offset,
         )
     else:
         model, ids = _untrained()
@@ -86,7 +92,9 @@ def _trained(
     flags = [f"--flagfile={run_directory.flagfile(workdir)}"]
     run = binding.parse(flags, config.Seq2SeqConfig)
     vocabularies = vocabulary.load_copy(workdir / run_directory.VOCABULARY)
-    weights = config.WeightsConfig(workdir=str(workdir), checkpoints=checkpoints)
+    weights = decoding_config.WeightsConfig(
+        workdir=str(workdir), checkpoints=checkpoints
+    )
     model, _ = restoring.load(run, weights, vocabularies)
     lines = src.read_text(encoding="utf-8").split("\n")
     return model, [row for row in vocabularies.src.encode(lines) if row]

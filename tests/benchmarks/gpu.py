@@ -23,8 +23,7 @@ import tensorflow as tf  # noqa: E402
 
 from pipeline import batching, config, dataset  # noqa: E402
 from tests.benchmarks import training  # noqa: E402
-from trainers import config as trainers_config  # noqa: E402
-from trainers import train_step  # noqa: E402
+from trainers import optimizer_config, train_step  # noqa: E402
 from trainers.models import build  # noqa: E402
 from trainers.models import config as model_config  # noqa: E402
 
@@ -81,7 +80,7 @@ def _measured(
     )
     step = train_step.TrainStep(
         model,
-        trainers_config.OptimizerConfig(),
+        optimizer_config.OptimizerConfig(),
         label_smoothing=0.1,
         seed=1,
         dtype=dtype,

@@ -32,8 +32,7 @@ import keras  # noqa: E402 - TensorFlow's start-up chatter comes first
 import tensorflow as tf  # noqa: E402
 
 from pipeline import batching, config, dataset, vocabulary  # noqa: E402
-from trainers import config as trainers_config  # noqa: E402
-from trainers import train_step  # noqa: E402
+from trainers import optimizer_config, train_step  # noqa: E402
 from trainers.models import build  # noqa: E402
 from trainers.models import config as model_config  # noqa: E402
 
@@ -116,7 +115,7 @@ def ours(sizes: model_config.ModelConfig, size: int, dtype: str) -> Epoch:
     )
     step = train_step.TrainStep(
         model,
-        trainers_config.OptimizerConfig(),
+        optimizer_config.OptimizerConfig(),
         label_smoothing=0.1,
         seed=1,
         dtype=dtype,

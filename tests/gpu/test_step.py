@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from pipeline import batching
 from tests import small_models
-from trainers import config, naming, train_step
+from trainers import naming, optimizer_config, train_step
 from trainers.models import build
 
 SIZE = 64
@@ -35,7 +35,7 @@ def _step(kind, dtype="float32", *, xla=False):
     )
     return train_step.TrainStep(
         model,
-        config.OptimizerConfig(),
+        optimizer_config.OptimizerConfig(),
         label_smoothing=0.1,
         seed=1,
         dtype=dtype,

@@ -6,7 +6,14 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline import vocabulary
-from trainers import attention_maps, config, restoring, run_directory, translation
+from trainers import (
+    attention_maps,
+    config,
+    decoding_config,
+    restoring,
+    run_directory,
+    translation,
+)
 from trainers.reporting import collecting, grids, markup
 
 _MOST_PIECES = 60  # of a side
@@ -39,7 +46,7 @@ def read(run: collecting.Run, asked: config.Seq2SeqConfig, count: int) -> list[M
     if not sources:
         return []
     vocabularies = vocabulary.load_copy(run.workdir / run_directory.VOCABULARY)
-    weights = config.WeightsConfig(workdir=str(run.workdir))
+    weights = decoding_config.WeightsConfig(workdir=str(run.workdir))
     model, _ = restoring.load(asked, weights, vocabularies)
     reader = attention_maps.Reader(model, vocabularies)
     said = translation.Translator(model, vocabularies).translate(sources[:count])

@@ -11,6 +11,7 @@ from trainers import (
     checkpoints,
     clock,
     config,
+    optimizer_config,
     run_directory,
     run_state,
     signals,
@@ -166,8 +167,8 @@ def _evaluate(tmp_path, state, *losses, schedule=None, **changes):
         validation=config.ValidationConfig(**settings),
         model=model_config.ModelConfig(),
         batch=pipeline_config.BatchConfig(),
-        optimizer=config.OptimizerConfig(),
-        schedule=schedule or config.ScheduleConfig(),
+        optimizer=optimizer_config.OptimizerConfig(),
+        schedule=schedule or optimizer_config.ScheduleConfig(),
     )
     return actions.Evaluate(
         Step(),
@@ -212,7 +213,7 @@ def test_patience_counts_validations_that_are_not_better(tmp_path):
 
 def test_on_a_plateau_the_rate_falls(tmp_path):
     state = run_state.RunState({})
-    schedule = config.ScheduleConfig(
+    schedule = optimizer_config.ScheduleConfig(
         schedule="plateau", plateau_patience=2, plateau_factor=0.5
     )
     losses = [3.0, 3.0, 3.0, 3.0, 3.0, 1.0]

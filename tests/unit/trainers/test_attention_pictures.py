@@ -5,7 +5,12 @@ import pytest
 from matplotlib import image
 
 from tests import small_models
-from trainers import attention_maps, attention_pictures, config, translation
+from trainers import (
+    attention_maps,
+    attention_pictures,
+    decoding_config,
+    translation,
+)
 
 TEXTS = ["ba du ki", "", "mo"]
 
@@ -21,7 +26,7 @@ def said(data_dir):
 
 def _write(said, directory, **choice):
     reader, hypotheses = said
-    asked = config.AttentionConfig(attention_dir=str(directory), **choice)
+    asked = decoding_config.AttentionConfig(attention_dir=str(directory), **choice)
     attention_pictures.Pictures(asked, reader).write(7, TEXTS, hypotheses)
 
 

@@ -2,7 +2,7 @@ import pytest
 
 from pipeline import config as pipeline_config
 from pipeline import exits
-from trainers import config, strategy_config
+from trainers import config, decoding_config, optimizer_config, strategy_config
 from trainers.models import config as model_config
 
 
@@ -10,23 +10,23 @@ from trainers.models import config as model_config
     ("which", "count"), [("best", 0), ("last", 1), ("average:1", 1), ("average:12", 12)]
 )
 def test_checkpoints_are_named_by_words(which, count):
-    assert config.count_of(which) == count
+    assert decoding_config.count_of(which) == count
 
 
 def test_a_beam_is_refused_where_there_is_nothing_to_search():
     model = model_config.ModelConfig(model="repeat_vector")
-    beam = config.DecodingConfig(beam_size=4)
+    beam = decoding_config.DecodingConfig(beam_size=4)
     with pytest.raises(exits.Refusal, match="--beam_size=4.*repeat_vector") as refused:
-        config.check_decodable(model, beam)
+        decoding_config.check_decodable(model, beam)
     assert refused.value.code == exits.USAGE
-    config.check_decodable(model, config.DecodingConfig(beam_size=1))
-    config.check_decodable(model_config.ModelConfig(model="rnn"), beam)
+    decoding_config.check_decodable(model, decoding_config.DecodingConfig(beam_size=1))
+    decoding_config.check_decodable(model_config.ModelConfig(model="rnn"), beam)
 
 
 @pytest.mark.parametrize("which", ["", "first", "average", "average:0", "average:x"])
 def test_other_words_for_checkpoints_are_refused(which):
     with pytest.raises(ValueError, match="want best, last or average:K"):
-        config.count_of(which)
+        decoding_config.count_of(which)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_a_run_that_cannot_be_is_refused(given):
 @pytest.mark.parametrize("given", [{"learning_rate": 0.0}, {"warmup_steps": -1}])
 def test_a_schedule_that_cannot_be_is_refused(given):
     with pytest.raises(ValueError, match=f"--{next(iter(given))}"):
-        config.ScheduleConfig(**given)
+        optimizer_config.ScheduleConfig(**given)
 
 
 @pytest.mark.parametrize(
@@ -79,17 +79,17 @@ def test_a_validation_that_cannot_be_is_refused(given):
 )
 def test_decoding_that_cannot_be_is_refused(given):
     with pytest.raises(ValueError, match=f"--{next(iter(given))}"):
-        config.DecodingConfig(**given)
+        decoding_config.DecodingConfig(**given)
 
 
 def test_lengths_are_relative_to_the_source_and_the_least_is_below_the_most():
-    asked = config.DecodingConfig(
+    asked = decoding_config.DecodingConfig(
         min_length=3, min_length_ratio=1.5, max_length_ratio=1.2, max_length_offset=1
     )
     # Source tokens count EOS, so does the limit.
     assert [asked.limit(tokens) for tokens in (1, 5, 10)] == [2, 7, 13]
     assert [asked.minimum(tokens) for tokens in (1, 5, 10)] == [1, 6, 12]
-    asked = config.DecodingConfig(min_length=3, min_length_ratio=0.5)
+    asked = decoding_config.DecodingConfig(min_length=3, min_length_ratio=0.5)
     assert [asked.minimum(tokens) for tokens in (2, 7, 21)] == [3, 3, 10]
 
 
@@ -102,6 +102,6 @@ def test_a_keras_model_has_a_policy_of_its_own():
             validation=config.ValidationConfig(),
             model=model_config.ModelConfig(model="keras", keras_model="a:b"),
             batch=pipeline_config.BatchConfig(),
-            optimizer=config.OptimizerConfig(),
-            schedule=config.ScheduleConfig(),
+            optimizer=optimizer_config.OptimizerConfig(),
+            schedule=optimizer_config.ScheduleConfig(),
         )

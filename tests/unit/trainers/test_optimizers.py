@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainers import config, optimizers
+from trainers import optimizer_config, optimizers
 
 KINDS = sorted(optimizers.KINDS)
 
 
 def _make(value, kind="adam", **changes):
     weight = tf.Variable(value, dtype=tf.float32)
-    settings = config.OptimizerConfig(optimizer=kind, **changes)
+    settings = optimizer_config.OptimizerConfig(optimizer=kind, **changes)
     return weight, optimizers.make(settings, {"w": weight})
 
 
@@ -139,7 +139,7 @@ def test_biases_and_normalisation_do_not_decay():
         name: tf.Variable([1.0])
         for name in ("a/kernel", "a/bias", "norm/scale", "norm/offset")
     }
-    settings = config.OptimizerConfig(optimizer="adamw", weight_decay=0.5)
+    settings = optimizer_config.OptimizerConfig(optimizer="adamw", weight_decay=0.5)
     optimizers.make(settings, weights).apply(
         {name: tf.constant([0.0]) for name in weights},
         scale=1.0,
@@ -180,4 +180,4 @@ def test_moments_are_named_after_their_weights(kind, names):
 )
 def test_values_with_which_an_optimizer_is_undefined_are_refused(given):
     with pytest.raises(ValueError, match=f"--{next(iter(given))}"):
-        config.OptimizerConfig(**given)
+        optimizer_config.OptimizerConfig(**given)

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from pipeline import config, examples, input_pipeline
-from trainers import config as trainers_config
-from trainers import retrieval, train_step
+from trainers import optimizer_config, retrieval, train_step
 from trainers.models import config as model_config
 from trainers.models import seq2vec_config, text_pairs
 
@@ -49,7 +48,7 @@ def test_vectors_of_pairs_learn_to_find_each_other(data_dir, shared):
     )
     step = train_step.TrainStep(
         model,
-        trainers_config.OptimizerConfig(),
+        optimizer_config.OptimizerConfig(),
         label_smoothing=0.0,
         seed=1,
         spec=source.kind.spec,

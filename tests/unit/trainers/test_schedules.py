@@ -1,6 +1,6 @@
 import pytest
 
-from trainers import config, schedules
+from trainers import optimizer_config, schedules
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_the_peak_of_the_paper_gives_the_rates_of_the_paper():
 
 def test_without_warmup_the_first_step_has_the_peak():
     for schedule in config_names():
-        settings = config.ScheduleConfig(
+        settings = optimizer_config.ScheduleConfig(
             schedule=schedule, learning_rate=0.5, warmup_steps=0
         )
         assert schedules.make(settings, 100)(1) == pytest.approx(0.5, rel=0.02)
@@ -34,7 +34,9 @@ def config_names():
 
 def test_a_constant_rate_stays_at_its_peak():
     rate = schedules.make(
-        config.ScheduleConfig(schedule="constant", learning_rate=0.1, warmup_steps=10),
+        optimizer_config.ScheduleConfig(
+            schedule="constant", learning_rate=0.1, warmup_steps=10
+        ),
         100,
     )
     assert [rate(step) for step in (5, 10, 10_000)] == [0.05, 0.1, 0.1]
@@ -50,7 +52,7 @@ def test_steps_count_from_1(schedule):
 @pytest.mark.parametrize("final", [0.0, 0.1])
 def test_falling_rates_end_where_they_should_and_never_rise_again(name, final):
     rate = schedules.make(
-        config.ScheduleConfig(
+        optimizer_config.ScheduleConfig(
             schedule=name, learning_rate=0.1, warmup_steps=10, final_rate=final
         ),
         100,

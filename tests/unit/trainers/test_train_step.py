@@ -5,8 +5,7 @@ import tensorflow as tf
 from pipeline import batching, config, input_pipeline
 from pipeline import plan as plan_lib
 from tests import small_models
-from trainers import config as trainers_config
-from trainers import naming, train_step
+from trainers import naming, optimizer_config, train_step
 from trainers.models import transformer
 
 SIZE = 100
@@ -26,7 +25,7 @@ def _model(dropout_rate=0.1, dtype="float32"):
 def _step(dropout_rate=0.1, dtype="float32", seed=1, xla=False, frozen=(), **changes):
     return train_step.TrainStep(
         _model(dropout_rate, dtype),
-        trainers_config.OptimizerConfig(**changes),
+        optimizer_config.OptimizerConfig(**changes),
         label_smoothing=0.1,
         seed=seed,
         dtype=dtype,
@@ -153,7 +152,7 @@ def _gradient(batches, dtype, accumulate_steps) -> dict[str, np.ndarray]:
     model = _model(0.0, dtype)
     if dtype == "float64":
         _double(model)
-    settings = trainers_config.OptimizerConfig(
+    settings = optimizer_config.OptimizerConfig(
         optimizer="sgd", momentum=0.0, accumulate_steps=accumulate_steps
     )
     step = train_step.TrainStep(
@@ -350,7 +349,7 @@ def test_a_model_overfits_a_handful_of_pairs():
     """Every batch a step sees must lower the loss in the end."""
     step = train_step.TrainStep(
         _model(dropout_rate=0.0),
-        trainers_config.OptimizerConfig(),
+        optimizer_config.OptimizerConfig(),
         label_smoothing=0.0,
         seed=1,
     )
@@ -375,7 +374,7 @@ def test_a_weight_the_loss_does_not_depend_on_is_named():
     model = _model()
     model.forgotten = tf.Variable(1.0)
     step = train_step.TrainStep(
-        model, trainers_config.OptimizerConfig(), label_smoothing=0.0, seed=1
+        model, optimizer_config.OptimizerConfig(), label_smoothing=0.0, seed=1
     )
     with pytest.raises(ValueError, match="does not depend on: forgotten"):
         step([_batch(2, 3, 4)], 0.1)

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from pipeline import manifest, progress, vocabulary
 from tests import small_models
-from trainers import baselines, config, translation
+from trainers import baselines, decoding_config, translation
 from trainers.decoding import decoder
 from trainers.models import transformer
 
@@ -37,7 +37,7 @@ def _translator(data_dir, n_best=1, has_prefixes=False, **asked):
     return translation.Translator(
         Copier(both.tgt.size),
         both,
-        config.DecodingConfig(**asked),
+        decoding_config.DecodingConfig(**asked),
         n_best=n_best,
         has_prefixes=has_prefixes,
     )
@@ -106,7 +106,7 @@ def test_a_batch_of_n_is_n_batches_of_1(data_dir, model, asked, n_best):
     both = _vocabularies(data_dir)
     limits = {"max_length_ratio": 2.0, "max_length_offset": 3}
     translator = translation.Translator(
-        model, both, config.DecodingConfig(**asked, **limits), n_best=n_best
+        model, both, decoding_config.DecodingConfig(**asked, **limits), n_best=n_best
     )
     together = translator.hypotheses(TEXTS)
     for number, text in enumerate(TEXTS):
@@ -123,7 +123,7 @@ def test_samples_differ_by_line_and_number_and_seed(data_dir, model):
     both = _vocabularies(data_dir)
 
     def draw(seed):
-        asked = config.DecodingConfig(
+        asked = decoding_config.DecodingConfig(
             sampling_temperature=1.0, sampling_seed=seed, max_length_offset=5
         )
         translator = translation.Translator(model, both, asked, n_best=4)
@@ -154,7 +154,7 @@ def test_hypotheses_begin_with_their_prefixes(data_dir, model):
         translator = translation.Translator(
             model,
             both,
-            config.DecodingConfig(max_length_offset=3, **asked),
+            decoding_config.DecodingConfig(max_length_offset=3, **asked),
             has_prefixes=True,
         )
         found = translator.hypotheses(TEXTS, prefixes=prefixes)

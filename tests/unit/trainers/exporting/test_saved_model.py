@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests import small_models
-from trainers import config, translation
+from trainers import decoding_config, translation
 from trainers.exporting import saved_model
 from trainers.models import build
 
@@ -59,7 +59,9 @@ def _answer(server, texts):
     ],
 )
 def test_it_says_what_the_translator_says(data_dir, both, asked):
-    server, translator = _server(data_dir, both, config.DecodingConfig(**asked))
+    server, translator = _server(
+        data_dir, both, decoding_config.DecodingConfig(**asked)
+    )
     wanted = translator.translate(STRANGE)
     texts, scores = _answer(server, STRANGE)
     assert texts == [hypothesis.text for hypothesis in wanted]
@@ -90,7 +92,9 @@ def test_what_is_not_utf_8_is_read_as_translate_reads_it(data_dir, both):
 
 def test_a_long_text_is_cut(data_dir, both):
     """FAULTS 57."""
-    server, _ = _server(data_dir, both, config.DecodingConfig(max_source_tokens=3))
+    server, _ = _server(
+        data_dir, both, decoding_config.DecodingConfig(max_source_tokens=3)
+    )
     ids = both.src.encode(["ba du ki mo ba"])[0]
     assert len(ids) > 3
     begin = both.src.decode([ids[:3]])[0]

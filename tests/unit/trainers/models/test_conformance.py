@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from pipeline import batching
 from tests import small_models
-from trainers import checkpoints, config, naming, noise, train_step
+from trainers import checkpoints, naming, noise, optimizer_config, train_step
 from trainers.decoding import beam, decoder, greedy
 from trainers.models import build
 
@@ -140,7 +140,7 @@ def test_every_weight_has_a_gradient(name):
 def test_a_step_is_traced_once_whatever_the_shapes(name):
     step = train_step.TrainStep(
         _model(name, dropout_rate=0.1),
-        config.OptimizerConfig(),
+        optimizer_config.OptimizerConfig(),
         label_smoothing=0.1,
         seed=1,
     )

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from pipeline import batching, exits, manifest, vocabulary
 from tests import decoding_requests, keras_example
-from trainers import checkpoints, config, naming, train_step
+from trainers import checkpoints, naming, optimizer_config, train_step
 from trainers.decoding import beam, greedy
 from trainers.models import keras_adapter
 
@@ -26,7 +26,7 @@ def _batch(rows, length, seed=0):
 
 def _step(seed=1):
     return train_step.TrainStep(
-        _model(seed), config.OptimizerConfig(), label_smoothing=0.1, seed=1
+        _model(seed), optimizer_config.OptimizerConfig(), label_smoothing=0.1, seed=1
     )
 
 

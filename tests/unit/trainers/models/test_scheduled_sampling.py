@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from pipeline import batching
 from tests import small_models
-from trainers import config, naming, noise, train_step
+from trainers import naming, noise, optimizer_config, train_step
 from trainers.models import rnn, scheduled_sampling
 
 SIZE = 20
@@ -64,7 +64,7 @@ def test_the_probability_rises_on_a_line():
 def test_another_probability_is_another_loss_and_not_another_trace():
     model = _model(1.0)
     step = train_step.TrainStep(
-        model, config.OptimizerConfig(), label_smoothing=0.0, seed=1
+        model, optimizer_config.OptimizerConfig(), label_smoothing=0.0, seed=1
     )
     out = tf.concat([TGT[:, 1:], [[2], [2]]], axis=1)
     batch = batching.Batch(SRC, TGT, out)

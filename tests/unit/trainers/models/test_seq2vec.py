@@ -5,8 +5,7 @@ import pytest
 import tensorflow as tf
 
 from pipeline import batching
-from trainers import config as trainers_config
-from trainers import naming, noise, train_step
+from trainers import naming, noise, optimizer_config, train_step
 from trainers.models import config as model_config
 from trainers.models import seq2vec, seq2vec_config
 
@@ -48,7 +47,7 @@ def _batch(lengths, width, seed=0):
 def _step(model, **changes):
     return train_step.TrainStep(
         model,
-        trainers_config.OptimizerConfig(**changes),
+        optimizer_config.OptimizerConfig(**changes),
         label_smoothing=0.0,
         seed=1,
         spec=batching.label_spec(CLASSES),

@@ -1,0 +1,120 @@
+"""How a gradient becomes an update, and at which rate, as flags."""
+
+import dataclasses
+
+from pipeline import knobs
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """Optimizer."""
+
+    optimizer: str = knobs.knob(
+        "adam",
+        "What a gradient does to the weights.",
+        choices=("adam", "adamw", "adafactor", "sgd", "lion"),
+    )
+    beta1: float = knobs.knob(0.9, "Decay of the first moment of Adam and Lion.")
+    beta2: float = knobs.knob(
+        0.98, "Decay of Adam's second moment, and of Lion's only one."
+    )
+    epsilon: float = knobs.knob(1e-9, "Added to the root of Adam's second moment.")
+    momentum: float = knobs.knob(0.9, "Of --optimizer=sgd.")
+    weight_decay: float = knobs.knob(
+        0.0,
+        "Share of a weight, times the learning rate, taken away at each step; not with "
+        "--optimizer=adam.",
+    )
+    no_decay: tuple[str, ...] = knobs.knob(
+        ("bias", "scale", "offset"),
+        "Last parts of the names of weights that do not decay.",
+    )
+    clip_norm: float = knobs.knob(
+        0.0, "Gradients are scaled down to this global norm; 0 for never."
+    )
+    accumulate_steps: int = knobs.knob(
+        1, "Batches whose gradients are added up to one update."
+    )
+    ema_decay: float = knobs.knob(
+        0.0,
+        "Decay of a moving average of the weights, kept beside them, with which the "
+        "run is validated and decoded; 0 for none.",
+    )
+    max_bad_steps: int = knobs.knob(
+        100,
+        "Steps in a row without a finite gradient, each of them skipped, after which "
+        "the run ends with exit code 70.",
+        may_change=True,
+    )
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for values with which an optimizer is undefined."""
+        for name in ("beta1", "beta2", "momentum", "ema_decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(
+                    f"--{name} must be in [0, 1), got {getattr(self, name)}"
+                )
+        if self.epsilon <= 0:
+            raise ValueError(f"--epsilon must be positive, got {self.epsilon}")
+        for name in ("clip_norm", "weight_decay"):
+            if getattr(self, name) < 0:
+                raise ValueError(
+                    f"--{name} must be at least 0, got {getattr(self, name)}"
+                )
+        for name in ("accumulate_steps", "max_bad_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"--{name} must be positive, got {getattr(self, name)}"
+                )
+        if self.weight_decay and self.optimizer == "adam":
+            raise ValueError("--weight_decay is of --optimizer=adamw, not of adam")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ScheduleConfig:
+    """Learning rate."""
+
+    schedule: str = knobs.knob(
+        "inverse_sqrt",
+        "After the warm-up: falls with the inverse square root of the step, along a "
+        "cosine or a line until the last step, stays, or falls by --plateau_factor "
+        "when validation does not get better.",
+        choices=("inverse_sqrt", "cosine", "linear", "constant", "plateau"),
+    )
+    learning_rate: float = knobs.knob(2e-3, "The peak, reached when warm-up ends.")
+    warmup_steps: int = knobs.knob(1000, "Steps of linear rise to the peak.")
+    final_rate: float = knobs.knob(
+        0.0, "Share of the peak where cosine and linear end, at --num_steps."
+    )
+    plateau_factor: float = knobs.knob(
+        0.5, "With --schedule=plateau: what the rate is multiplied by."
+    )
+    plateau_patience: int = knobs.knob(
+        2, "With --schedule=plateau: validations without a better one until then."
+    )
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a rate or a warm-up that cannot be."""
+        if not 0 < self.learning_rate < 10:
+            raise ValueError(
+                f"--learning_rate must be in (0, 10), got {self.learning_rate}"
+            )
+        if self.warmup_steps < 0:
+            raise ValueError(
+                f"--warmup_steps must be at least 0, got {self.warmup_steps}"
+            )
+        if not 0 <= self.final_rate <= 1:
+            raise ValueError(f"--final_rate must be in [0, 1], got {self.final_rate}")
+        if not 0 < self.plateau_factor < 1:
+            raise ValueError(
+                f"--plateau_factor must be in (0, 1), got {self.plateau_factor}"
+            )
+        if self.plateau_patience < 1:
+            raise ValueError(
+                f"--plateau_patience must be positive, got {self.plateau_patience}"
+            )
+
+    @property
+    def depends_on_num_steps(self) -> bool:
+        """Whether another --num_steps would change the steps before it."""
+        return self.schedule in ("cosine", "linear")
