@@ -132,6 +132,7 @@ def test_a_run_that_has_ended_writes_a_page_that_is_missing_and_keeps_another(
     (resumed / "report.html").unlink()
 
 
+@pytest.mark.long
 def test_a_page_that_cannot_be_written_leaves_a_finished_run_finished(
     data_dir, tmp_path
 ):
@@ -150,6 +151,7 @@ def test_a_page_that_cannot_be_written_leaves_a_finished_run_finished(
     assert summary["finished"] == "steps"
 
 
+@pytest.mark.long
 def test_a_classifier_shows_its_confusions(classifier, tmp_path):
     text = _text(classifier)
     assert "<h2>Confusions</h2>" in text
