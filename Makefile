@@ -59,7 +59,7 @@ translate: setup ## Translate stdin to stdout with the run in WORKDIR.
 	@$(RUN) trainers.translate --workdir=$(WORKDIR) --checkpoints=$(CHECKPOINTS)
 
 test: setup-dev ## Run the tests: at most 10 minutes on 2 cores.
-	$(RUN) pytest -n auto --dist loadfile
+	$(RUN) pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-beam: setup-beam ## Run the tests of --runner=beam, long ones too: 4 minutes.
 	.venv-beam/bin/python -m pytest -m "" tests/integration/test_beam.py

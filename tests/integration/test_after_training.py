@@ -62,6 +62,7 @@ def test_the_baseline_stands_beside_the_score(workdir):
     assert 0 <= json.loads(page.splitlines()[-1])["baseline_exact_match"] <= 1
 
 
+@pytest.mark.long
 def test_files_are_scored_as_the_split_they_are_of(workdir, data_dir, tmp_path):
     lines = (data_dir.parent / "test.tsv").read_text().splitlines()
     sources, references = zip(*(line.split("\t") for line in lines), strict=True)
@@ -202,6 +203,7 @@ def test_inspect_finds_damage_and_says_where(data_dir, tmp_path):
     assert f"{shard}: record 99: its data does not match" in done.stderr
 
 
+@pytest.mark.long
 def test_a_keras_model_is_trained_evaluated_and_decoded(data_dir, tmp_path):
     work = f"--workdir={tmp_path}"
     programs.succeed(

@@ -21,7 +21,6 @@ BEFORE = {
     "serve-with-ctranslate2": ["translate-your-own-tsv"],
 }
 RECIPES = sorted(path.stem for path in (programs.ROOT / "recipes").glob("*.md"))
-IN_MAKE_TEST = {"translate-your-own-tsv"}
 _SHORTER = {
     r"--num_steps=\d+": "--num_steps=12",
     r"--eval_every_steps=\d+": "--eval_every_steps=6",
@@ -108,13 +107,8 @@ def kitchen(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize(
-    "recipe",
-    [
-        pytest.param(name, marks=() if name in IN_MAKE_TEST else pytest.mark.long)
-        for name in RECIPES
-    ],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_every_block_of_a_recipe_runs(recipe, kitchen):
     folder = kitchen(tuple(BEFORE.get(recipe, [])))
     blocks = [(kind, code) for kind, code in _blocks(recipe) if kind != "text"]

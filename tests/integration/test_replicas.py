@@ -153,6 +153,7 @@ def test_the_gradient_is_that_of_the_whole_batch(sharded, tmp_path, parts, flags
     assert difference <= (1e-2 if loose else 1e-5) * norm
 
 
+@pytest.mark.long
 def test_a_run_moves_between_numbers_of_replicas(sharded, alone, tmp_path):
     """FAULTS 35: killed with two, it goes on with one."""
     metrics = tmp_path / "metrics.jsonl"

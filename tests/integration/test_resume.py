@@ -232,6 +232,7 @@ def test_a_summary_that_a_kill_prevented_is_written_later(whole, data_dir, tmp_p
         assert found[name] == wanted[name]
 
 
+@pytest.mark.long
 def test_a_full_disk_under_a_log_is_one_line_and_exit_code_74(data_dir, tmp_path):
     """FAULTS 43: checkpoints fit, metrics.jsonl does not grow."""
     programs.succeed(TRAIN, *_flags(data_dir, tmp_path, "--num_steps=10"))

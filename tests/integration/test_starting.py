@@ -25,6 +25,7 @@ def _valid_loss(workdir) -> float:
     return json.loads(lines[-1])["valid_loss"]
 
 
+@pytest.mark.long
 def test_a_run_begins_where_another_was_and_leaves_what_is_frozen(
     data_dir, own_data_dir, tmp_path
 ):

@@ -84,6 +84,7 @@ def _lines(path: pathlib.Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.long
 def test_a_killed_study_goes_on_in_the_midst_of_a_trial(killed_and_resumed):
     folder, _, _ = killed_and_resumed
     first = folder / "study/trials/0000"
@@ -94,6 +95,7 @@ def test_a_killed_study_goes_on_in_the_midst_of_a_trial(killed_and_resumed):
     assert steps == list(range(10, 121, 10))
 
 
+@pytest.mark.long
 def test_the_trial_of_a_killed_study_ends_too(killed_and_resumed):
     _, _, pid = killed_and_resumed
     deadline = time.monotonic() + 30
@@ -103,6 +105,7 @@ def test_the_trial_of_a_killed_study_ends_too(killed_and_resumed):
         os.kill(pid, 0)
 
 
+@pytest.mark.long
 def test_trials_without_hope_are_pruned_and_can_go_on(killed_and_resumed):
     folder, out, _ = killed_and_resumed
     result = json.loads(out.splitlines()[-1])
@@ -116,6 +119,7 @@ def test_trials_without_hope_are_pruned_and_can_go_on(killed_and_resumed):
         assert summary["step"] < 120
 
 
+@pytest.mark.long
 def test_the_best_flags_parse(killed_and_resumed, tmp_path):
     folder, _, _ = killed_and_resumed
     best = f"--flagfile={folder}/study/best.flags"
@@ -125,6 +129,7 @@ def test_the_best_flags_parse(killed_and_resumed, tmp_path):
     assert asked.run.workdir == str(tmp_path)
 
 
+@pytest.mark.long
 def test_a_study_that_is_over_runs_nothing_more_and_shows_the_same(
     killed_and_resumed, data_dir
 ):
@@ -136,6 +141,7 @@ def test_a_study_that_is_over_runs_nothing_more_and_shows_the_same(
     assert "http:" not in page
 
 
+@pytest.mark.long
 def test_the_page_of_a_study_fits_a_phone(killed_and_resumed, tmp_path):
     folder, _, _ = killed_and_resumed
     page = folder / "study/study.html"
@@ -144,6 +150,7 @@ def test_the_page_of_a_study_fits_a_phone(killed_and_resumed, tmp_path):
     assert found["outside"] == []
 
 
+@pytest.mark.long
 def test_another_space_is_refused(killed_and_resumed, data_dir):
     folder, _, _ = killed_and_resumed
     flags = _asked(folder, data_dir)

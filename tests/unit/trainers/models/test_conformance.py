@@ -30,8 +30,23 @@ MODELS = {
     "rnn none": ("rnn", {"attention": "none", "cell": "gru"}),
     "repeat_vector": ("repeat_vector", {}),
 }
-WITH_BEAM = [name for name in MODELS if not name.startswith("repeat_vector")]
-every_model = pytest.mark.parametrize("name", MODELS)
+# Variants of these share their code with them, and are checked by make check.
+IN_MAKE_TEST = {"transformer", "rnn", "rnn luong", "repeat_vector"}
+every_model = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in IN_MAKE_TEST else pytest.mark.long)
+        for name in MODELS
+    ],
+)
+with_beam = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in IN_MAKE_TEST else pytest.mark.long)
+        for name in MODELS
+        if not name.startswith("repeat_vector")
+    ],
+)
 
 ROWS = [([5, 6, 7], [8, 9]), ([10], [11, 12, 13]), ([14, 15], [16]), ([4, 4], [5])]
 
@@ -168,7 +183,7 @@ def test_decoding_step_by_step_gives_the_loss_of_the_whole(name):
     np.testing.assert_allclose(total, found.nll_sum, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", WITH_BEAM)
+@with_beam
 def test_a_beam_of_1_is_greedy(name):
     src_ids = _batch(ROWS).src_ids
     one = _best(_greedy(name), src_ids)
@@ -179,7 +194,7 @@ def test_a_beam_of_1_is_greedy(name):
     np.testing.assert_allclose(one.log_probs, other.log_probs, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", WITH_BEAM)
+@with_beam
 def test_a_beam_scores_its_hypotheses_as_steps_along_them_do(name):
     """A state that is not exchanged with its prefix would score otherwise."""
     model, src_ids = _model(name), _batch(ROWS[:1]).src_ids
