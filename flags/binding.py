@@ -32,6 +32,7 @@ Config = TypeVar("Config")
 
 _HELP_FLAGS = {"--help", "-help", "-h", "--helpfull", "--helpshort"}
 _FLAGFILE = "flagfile"
+VERSION = "1.0.0.dev0"  # of the project; CHANGELOG.md says what still loads
 
 
 class FlagError(ValueError):
@@ -67,7 +68,8 @@ def parse_or_exit(
 ) -> Config:
     """Returns the config that the command line asks for, or ends the program.
 
-    It ends with 0 after `--help` and with 64 and one line on stderr for what is wrong.
+    It ends with 0 after `--help` and `--version`, and with 64 and one line on stderr
+    for what is wrong.
 
     Args:
         argv: The command line, program name first.
@@ -76,6 +78,9 @@ def parse_or_exit(
     """
     if _HELP_FLAGS & set(argv[1:]):
         print(help_text(config_class, about))
+        sys.exit(os.EX_OK)
+    if "--version" in argv[1:]:
+        print(f"sluice {VERSION}")
         sys.exit(os.EX_OK)
     try:
         return parse(argv[1:], config_class)

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from flags import binding
 from tests import programs, small_data
 
 
@@ -115,6 +116,8 @@ def test_a_workdir_that_is_no_run_is_refused(tmp_path):
     [BUILD, TRAIN, "pipeline.inspect", "trainers.evaluate", "trainers.translate"],
 )
 def test_help_is_a_page_and_exit_code_0(module):
+    version = programs.succeed(module, "--version")
+    assert version == f"sluice {binding.VERSION}\n"
     page = programs.succeed(module, "--help")
     assert f"python -m {module}" in page
     assert "(default: " in page
