@@ -65,6 +65,7 @@ def _text(workdir: pathlib.Path) -> str:
     return (workdir / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("width", "dark"), [(390, False), (390, True), (1280, False)])
 def test_nothing_sticks_out_of_the_page(page, tmp_path, width, dark):
     found = browsers.measured(page, tmp_path, width=width, dark=dark)
@@ -74,6 +75,7 @@ def test_nothing_sticks_out_of_the_page(page, tmp_path, width, dark):
     assert found["num_charts"] > 8
 
 
+@pytest.mark.long
 def test_a_reader_who_prefers_dark_pages_gets_one(page, tmp_path):
     light, dark = (
         browsers.measured(page, tmp_path, width=390, dark=dark)
@@ -83,6 +85,7 @@ def test_a_reader_who_prefers_dark_pages_gets_one(page, tmp_path):
     assert light["page"] != dark["page"]
 
 
+@pytest.mark.long
 def test_a_script_in_the_samples_is_shown_and_not_run(page, tmp_path):
     found = browsers.measured(page, tmp_path, width=390)
     assert found["title"] == "own · Sluice"
@@ -106,6 +109,7 @@ def test_a_page_has_all_there_is_to_say(page):
     assert text.count('class="grid c0"') == 3  # attention maps
 
 
+@pytest.mark.long
 def test_a_run_writes_its_page_when_it_ends_and_says_how_often_it_was_resumed(resumed):
     text = _text(resumed)
     assert "resumed once" in text
