@@ -159,7 +159,7 @@ class _Positions(keras.layers.Layer):
         rates = tf.exp(-9.21 / (width // 2) * tf.range(width // 2, dtype=tf.float32))
         angles = tf.range(tf.shape(values)[1], dtype=tf.float32)[:, None] * rates
         positions = tf.concat([tf.sin(angles), tf.cos(angles)], 1)
-        return values * width**0.5 + positions
+        return values * width**0.5 + tf.cast(positions, values.dtype)
 
 
 def _keras_model(sizes: model_config.ModelConfig, size: int, dtype: str) -> keras.Model:
@@ -197,7 +197,8 @@ def _keras_model(sizes: model_config.ModelConfig, size: int, dtype: str) -> kera
         stream = sublayer(stream, lambda x: attend(x, memory, mask))
         stream = sublayer(stream, feed_forward)
     stream = keras.layers.LayerNormalization(epsilon=1e-6)(stream)
-    logits = keras.ops.matmul(stream, keras.ops.transpose(shared.embeddings))
+    vectors = keras.ops.cast(keras.ops.transpose(shared.embeddings), stream.dtype)
+    logits = keras.ops.matmul(stream, vectors)
     return keras.Model([src, tgt], logits)
 
 
