@@ -24,7 +24,7 @@ PLACES = [
     ("log.between", 2, False),
     ("log.after", 5, False),
     ("validation.before", 2, False),
-    ("validation.logged", 2, True),
+    ("validation.logged", 2, False),
     ("validation.after", 1, False),
     ("checkpoint.write.before", 2, False),
     ("checkpoint.write.after", 3, False),
@@ -120,6 +120,7 @@ def _check(workdir: pathlib.Path, whole: dict[str, object]) -> None:
     assert summary["finished"] == "steps"
 
 
+@pytest.mark.long
 def test_a_moving_average_is_what_is_validated_and_decoded(workdir):
     def loss(*flags: str) -> tuple[float, str]:
         page = programs.succeed(

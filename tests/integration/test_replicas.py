@@ -117,7 +117,7 @@ def test_devices_of_one_host_make_the_run_of_one(sharded, alone, tmp_path, count
 @pytest.mark.parametrize(
     ("parts", "flags"),
     [
-        (1, _mirrored(2)),
+        pytest.param(1, _mirrored(2), marks=pytest.mark.long),
         pytest.param(1, _mirrored(4), marks=pytest.mark.long),
         pytest.param(2, _mirrored(2), marks=pytest.mark.long),
         pytest.param(1, [*_mirrored(2), "--dtype=float16"], marks=pytest.mark.long),

@@ -31,7 +31,7 @@ MODELS = {
     "repeat_vector": ("repeat_vector", {}),
 }
 # Variants of these share their code with them, and are checked by make check.
-IN_MAKE_TEST = {"transformer", "rnn", "rnn luong", "repeat_vector"}
+IN_MAKE_TEST = {"transformer", "rnn", "repeat_vector"}
 every_model = pytest.mark.parametrize(
     "name",
     [
