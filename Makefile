@@ -73,12 +73,13 @@ lint: setup-dev ## Check style, types and that every flagfile parses.
 check: lint test ## Everything, the long tests included.
 	$(RUN) pytest -m long
 
-bench: setup ## Print the tables of figures for DATA_DIR, and for TEXT (TSV) if given.
+bench: setup ## Print the tables of figures for DATA_DIR; with TEXT (TSV), and SRC and WORKDIR.
 	$(RUN) tests.benchmarks.encoding $(if $(TEXT),--train=$(TEXT))
 	$(RUN) tests.benchmarks.reading
 	$(RUN) tests.benchmarks.training
 	$(RUN) tests.benchmarks.recurrent
-	$(RUN) tests.benchmarks.decoding
+	$(RUN) tests.benchmarks.decoding $(if $(SRC),--workdir=$(WORKDIR) --src=$(SRC))
+	$(if $(SRC),$(RUN) tests.benchmarks.exported --workdir=$(WORKDIR) --src=$(SRC))
 	$(RUN) pipeline.inspect --data_dir=$(DATA_DIR) --benchmark_secs=10 --compare --examples=0
 
 results: setup ## Run a row of RESULTS.md again: ROW=trec SEED=1; without ROW, list them.
