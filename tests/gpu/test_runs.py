@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests import programs, small_data
+from tests import programs, small_data, small_runs
 from trainers import checkpoints
 
 TRAIN = "trainers.seq2seq"
@@ -20,22 +20,13 @@ def sharded(tmp_path_factory):
 
 
 def _flags(data_dir, workdir, *more):
-    return [
-        f"--data_dir={data_dir}",
-        f"--workdir={workdir}",
-        "--d_model=32",
-        "--d_ff=64",
-        "--num_heads=2",
-        "--num_layers=1",
-        "--tokens_per_batch=512",
-        "--plan_lanes=8",
-        "--dtype=float32",
-        f"--num_steps={STEPS}",
-        "--save_every_steps=10",
-        "--log_every_steps=5",
-        "--eval_every_steps=0",
+    return small_runs.flags(
+        data_dir,
+        workdir,
+        *("--plan_lanes=8", "--dtype=float32", f"--num_steps={STEPS}"),
+        *("--save_every_steps=10", "--log_every_steps=5", "--eval_every_steps=0"),
         *more,
-    ]
+    )
 
 
 def _weights(workdir):

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from tests import programs, small_data
+from tests import damage, programs, small_data
 
 
 def _result(*flags: str) -> dict:
@@ -109,9 +109,7 @@ def test_damaged_training_data_is_named_under_baseline(workdir, data_dir, tmp_pa
     broken = tmp_path / "data"
     shutil.copytree(data_dir, broken)
     shard = broken / "train-00001-of-00003.tfrecord"
-    content = bytearray(shard.read_bytes())
-    content[-30] ^= 1
-    shard.write_bytes(content)
+    damage.flip_a_bit(shard, -30)
     done = programs.run(
         "trainers.evaluate",
         f"--workdir={workdir}",
@@ -195,9 +193,7 @@ def test_inspect_finds_damage_and_says_where(data_dir, tmp_path):
     broken = tmp_path / "data"
     shutil.copytree(data_dir, broken)
     shard = broken / "train-00000-of-00003.tfrecord"
-    content = bytearray(shard.read_bytes())
-    content[-30] ^= 1
-    shard.write_bytes(content)
+    damage.flip_a_bit(shard, -30)
     done = programs.run("pipeline.inspect", f"--data_dir={broken}")
     assert done.returncode == 65, done.stderr
     assert f"{shard}: record 99: its data does not match" in done.stderr
@@ -226,9 +222,7 @@ def test_damage_in_the_split_to_be_scored_is_named(data_dir, workdir, tmp_path):
     broken = tmp_path / "data"
     shutil.copytree(data_dir, broken)
     shard = broken / "test-00000-of-00001.tfrecord"
-    content = bytearray(shard.read_bytes())
-    content[-30] ^= 1
-    shard.write_bytes(content)
+    damage.flip_a_bit(shard, -30)
     done = programs.run(
         "trainers.evaluate",
         f"--workdir={workdir}",

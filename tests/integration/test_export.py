@@ -11,7 +11,7 @@ import pytest
 import safetensors
 import sentencepiece
 
-from tests import programs
+from tests import programs, small_runs
 
 TEXTS = ["ba du ki", "", "mo", "😀 ba"]
 
@@ -41,16 +41,8 @@ def workdir(data_dir, tmp_path_factory) -> pathlib.Path:
     path = tmp_path_factory.mktemp("run")
     programs.succeed(
         "trainers.seq2seq",
-        f"--data_dir={data_dir}",
-        f"--workdir={path}",
-        "--d_model=16",
-        "--d_ff=24",
-        "--num_heads=2",
-        "--num_layers=1",
-        "--tokens_per_batch=512",
+        *small_runs.flags(data_dir, path),
         "--num_steps=30",
-        "--learning_rate=1e-2",
-        "--warmup_steps=10",
         "--ema_decay=0.5",
         "--eval_every_steps=10",
     )

@@ -12,7 +12,7 @@ import signal
 import pytest
 
 from pipeline import exits, fail_points
-from tests import programs
+from tests import damage, programs, small_runs
 from trainers import checkpoints
 
 TRAIN = "trainers.seq2seq"
@@ -42,19 +42,14 @@ MATRIX = [
 
 
 def _flags(data_dir, workdir) -> list[str]:
-    return [
-        f"--data_dir={data_dir}",
-        f"--workdir={workdir}",
-        "--d_model=16",
-        "--d_ff=24",
-        "--num_heads=2",
-        "--num_layers=1",
+    return small_runs.flags(
+        data_dir,
+        workdir,
         "--dropout_rate=0.2",
         "--tokens_per_batch=256",
         "--num_buckets=3",
         "--pool_examples=150",
         "--learning_rate=2e-2",
-        "--warmup_steps=10",
         "--clip_norm=1",
         "--accumulate_steps=2",
         "--optimizer=adamw",
@@ -71,7 +66,7 @@ def _flags(data_dir, workdir) -> list[str]:
         "--eval_examples=4",
         "--save_every_steps=10",
         "--keep_checkpoints=2",
-    ]
+    )
 
 
 def _final(workdir: pathlib.Path) -> dict[str, object]:
@@ -162,9 +157,7 @@ def test_killed_again_and_again_and_bitten_it_ends_with_the_same_bytes(
         assert killed.returncode == fail_points.KILLED, killed.stderr
     newest = checkpoints.steps(tmp_path / "checkpoints")[-1]
     (data,) = (tmp_path / "checkpoints").glob(f"ckpt-{newest}.data-*")
-    content = bytearray(data.read_bytes())
-    content[len(content) // 2] ^= 1
-    data.write_bytes(content)
+    damage.flip_a_bit(data)
     done = programs.run(TRAIN, *flags)
     assert done.returncode == 0, done.stderr
     assert "set aside, it is damaged" in done.stderr

@@ -13,7 +13,7 @@ import time
 import numpy as np
 import pytest
 
-from tests import programs, small_data
+from tests import programs, small_data, small_runs
 from trainers import checkpoints
 
 TRAIN = "trainers.seq2seq"
@@ -27,19 +27,12 @@ def sharded(tmp_path_factory) -> pathlib.Path:
 
 
 def _flags(data_dir, workdir, *more: str) -> list[str]:
-    return [
-        f"--data_dir={data_dir}",
-        f"--workdir={workdir}",
-        "--d_model=16",
-        "--d_ff=24",
-        "--num_heads=2",
-        "--num_layers=1",
+    return small_runs.flags(
+        data_dir,
+        workdir,
         "--dropout_rate=0.2",
-        "--tokens_per_batch=512",
         "--num_buckets=3",
         "--plan_lanes=4",
-        "--learning_rate=1e-2",
-        "--warmup_steps=10",
         "--clip_norm=1",
         "--ema_decay=0.9",
         # The gradient of keys' biases is 0 by symmetry; with less, Adam would make full
@@ -51,7 +44,7 @@ def _flags(data_dir, workdir, *more: str) -> list[str]:
         "--eval_examples=8",
         "--save_every_steps=10",
         *more,
-    ]
+    )
 
 
 def _mirrored(count: int) -> list[str]:

@@ -6,13 +6,9 @@ import shutil
 
 import pytest
 
-from tests import browsers, programs, small_labels
+from tests import browsers, programs, small_labels, small_runs
 
 REPORT = "trainers.report"
-_TINY = (
-    *("--d_model=16", "--d_ff=24", "--num_heads=2", "--num_layers=1"),
-    *("--tokens_per_batch=512", "--learning_rate=1e-2", "--warmup_steps=10"),
-)
 _SCRIPT = "<script>document.title='owned'</script>"
 
 
@@ -36,9 +32,7 @@ def resumed(data_dir, tmp_path_factory) -> pathlib.Path:
     for steps in (20, 40):
         programs.succeed(
             "trainers.seq2seq",
-            f"--data_dir={data_dir}",
-            f"--workdir={path}",
-            *_TINY,
+            *small_runs.flags(data_dir, path),
             f"--num_steps={steps}",
             "--log_every_steps=5",
             "--eval_every_steps=10",
@@ -52,10 +46,8 @@ def classifier(tmp_path_factory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("classes")
     data = small_labels.make(folder)
     work = folder / "work"
-    flags = [*_TINY, "--num_steps=30", "--eval_every_steps=10"]
-    programs.succeed(
-        "trainers.seq2vec", f"--data_dir={data}", f"--workdir={work}", *flags
-    )
+    flags = small_runs.flags(data, work, "--num_steps=30", "--eval_every_steps=10")
+    programs.succeed("trainers.seq2vec", *flags)
     programs.succeed("trainers.evaluate", f"--workdir={work}")
     programs.succeed(REPORT, f"--workdir={work}")
     return work
@@ -143,9 +135,7 @@ def test_a_page_that_cannot_be_written_leaves_a_finished_run_finished(
     (tmp_path / "report.html").mkdir()  # in the way
     done = programs.run(
         "trainers.seq2seq",
-        f"--data_dir={data_dir}",
-        f"--workdir={tmp_path}",
-        *_TINY,
+        *small_runs.flags(data_dir, tmp_path),
         "--num_steps=3",
         "--eval_every_steps=0",
     )

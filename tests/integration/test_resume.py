@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.compat.proto import event_pb2
 
-from tests import programs, small_data
+from tests import damage, programs, small_data, small_runs
 from trainers import checkpoints
 
 TRAIN = "trainers.seq2seq"
@@ -20,18 +20,12 @@ STEPS = 60
 
 
 def _flags(data_dir, workdir, *more: str) -> list[str]:
-    return [
-        f"--data_dir={data_dir}",
-        f"--workdir={workdir}",
-        "--d_model=16",
-        "--d_ff=24",
-        "--num_heads=2",
-        "--num_layers=1",
+    return small_runs.flags(
+        data_dir,
+        workdir,
         "--dropout_rate=0.2",
-        "--tokens_per_batch=512",
         "--num_buckets=3",
         "--pool_examples=150",
-        "--learning_rate=1e-2",
         "--warmup_steps=20",
         "--clip_norm=1",
         f"--num_steps={STEPS}",
@@ -39,7 +33,7 @@ def _flags(data_dir, workdir, *more: str) -> list[str]:
         "--eval_every_steps=16",
         "--save_every_steps=10",
         *more,
-    ]
+    )
 
 
 def _final(workdir: pathlib.Path) -> dict[str, bytes]:
@@ -155,9 +149,7 @@ def test_a_flipped_bit_in_the_newest_checkpoint_costs_steps_and_no_exactness(
     )
     newest = checkpoints.steps(tmp_path / "checkpoints")[-1]
     data = tmp_path / "checkpoints" / f"ckpt-{newest}.data-00000-of-00001"
-    content = bytearray(data.read_bytes())
-    content[len(content) // 2] ^= 8
-    data.write_bytes(content)
+    damage.flip_a_bit(data)
     done = programs.run(TRAIN, *flags)
     assert done.returncode == 0, done.stderr
     assert "it is damaged" in done.stderr

@@ -7,7 +7,7 @@ import signal
 import numpy as np
 import pytest
 
-from tests import programs, servers, small_labels
+from tests import programs, servers, small_labels, small_runs
 from trainers import checkpoints
 
 TRAIN = "trainers.seq2vec"
@@ -21,13 +21,9 @@ def labelled(tmp_path_factory) -> pathlib.Path:
 
 
 def _flags(data_dir, workdir, *more: str) -> list[str]:
-    return [
-        f"--data_dir={data_dir}",
-        f"--workdir={workdir}",
-        "--d_model=16",
-        "--d_ff=24",
-        "--num_heads=2",
-        "--num_layers=1",
+    return small_runs.flags(
+        data_dir,
+        workdir,
         "--dropout_rate=0.1",
         "--word_dropout=0.05",
         "--head_units=16",
@@ -35,15 +31,13 @@ def _flags(data_dir, workdir, *more: str) -> list[str]:
         "--tokens_per_batch=256",
         "--num_buckets=3",
         "--pool_examples=100",
-        "--learning_rate=1e-2",
-        "--warmup_steps=10",
         f"--num_steps={STEPS}",
         "--log_every_steps=7",
         "--eval_every_steps=20",
         "--save_every_steps=10",
         "--best_metric=macro_f1",
         *more,
-    ]
+    )
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from tests import programs, small_data
+from tests import programs, small_data, small_runs
 from trainers import checkpoints
 
 pytestmark = [
@@ -127,13 +127,7 @@ def _wait_for(ready: Callable[[], bool]) -> None:
 def _flags(data_dir: pathlib.Path, workdir: pathlib.Path, *more: str) -> list[str]:
     return [
         "trainers.seq2seq",
-        f"--data_dir={data_dir}",
-        f"--workdir={workdir}",
-        "--d_model=16",
-        "--d_ff=24",
-        "--num_heads=2",
-        "--num_layers=1",
-        "--tokens_per_batch=512",
+        *small_runs.flags(data_dir, workdir),
         "--num_buckets=3",
         "--plan_lanes=2",
         f"--num_steps={STEPS}",

@@ -4,20 +4,19 @@ import json
 
 import pytest
 
-from tests import programs
+from tests import programs, small_runs
 
 TRAIN = "trainers.seq2seq"
 
 
 def _flags(data_dir, workdir, *more: str) -> list[str]:
-    return [
-        f"--data_dir={data_dir}",
-        f"--workdir={workdir}",
-        *("--d_model=16", "--d_ff=24", "--num_heads=2", "--num_layers=1"),
-        *("--num_buckets=2", "--learning_rate=1e-2", "--warmup_steps=5"),
+    return small_runs.flags(
+        data_dir,
+        workdir,
+        *("--num_buckets=2", "--warmup_steps=5"),
         *("--num_steps=12", "--eval_every_steps=12", "--eval_examples=0"),
         *more,
-    ]
+    )
 
 
 def _valid_loss(workdir) -> float:

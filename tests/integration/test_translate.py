@@ -11,7 +11,7 @@ import subprocess
 
 import pytest
 
-from tests import programs
+from tests import damage, programs
 
 LINES = [
     b"ba du",
@@ -255,9 +255,7 @@ def test_a_damaged_checkpoint_is_bad_data_for_a_reader(workdir, tmp_path):
     broken = tmp_path / "broken"
     shutil.copytree(workdir, broken)
     (data,) = (broken / "best").glob("*.data-*")
-    content = bytearray(data.read_bytes())
-    content[100] ^= 1
-    data.write_bytes(content)
+    damage.flip_a_bit(data, 100)
     done = programs.run("trainers.translate", f"--workdir={broken}", stdin=b"ba\n")
     assert done.returncode == 65
     assert str(broken / "best") in done.stderr

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from flags import binding
-from tests import browsers, programs
+from tests import browsers, programs, small_runs
 from trainers import config
 
 TUNE = "trainers.tune"
@@ -24,15 +24,11 @@ eval_examples = 0
 [search.learning_rate]
 choices = [1e-2, 1e-7, 1e-8]
 """
-_BASE = (
-    *("--d_model=16", "--d_ff=24", "--num_heads=2", "--num_layers=1"),
-    *("--tokens_per_batch=512", "--warmup_steps=10"),
-)
 
 
 def _asked(folder: pathlib.Path, data_dir: pathlib.Path, *more: str) -> list[str]:
     (folder / "space.toml").write_text(_SPACE)
-    (folder / "base.flags").write_text("\n".join(_BASE))
+    (folder / "base.flags").write_text("\n".join(small_runs.SIZES))
     return [
         f"--study_dir={folder}/study",
         f"--space={folder}/space.toml",

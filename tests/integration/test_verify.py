@@ -8,17 +8,11 @@ import numpy as np
 import pytest
 
 from pipeline import manifest, records
-from tests import programs
+from tests import damage, programs
 
 VERIFY = "preprocessing.verify"
 SHARD = "train-00001-of-00003.tfrecord"
 LENGTHS = "train-00001-of-00003.lengths"
-
-
-def _flip(path, at=-20):
-    content = bytearray(path.read_bytes())
-    content[at] ^= 1
-    path.write_bytes(content)
 
 
 def _edit(data_dir, change):
@@ -52,10 +46,13 @@ def test_a_good_directory_is_said_to_be_good(data_dir):
 
 
 @pytest.mark.parametrize(
-    ("damage", "message"),
+    ("harm", "message"),
     [
-        (lambda d: _flip(d / SHARD), f"{SHARD}: record 19: its data does not match"),
-        (lambda d: _flip(d / LENGTHS), f"{LENGTHS}: its SHA-256"),
+        (
+            lambda d: damage.flip_a_bit(d / SHARD, -20),
+            f"{SHARD}: record 19: its data does not match",
+        ),
+        (lambda d: damage.flip_a_bit(d / LENGTHS, -20), f"{LENGTHS}: its SHA-256"),
         (lambda d: (d / SHARD).write_bytes(b""), f"{SHARD}: has 0 bytes"),
         (lambda d: (d / LENGTHS).unlink(), f"{LENGTHS}: is missing"),
         (
@@ -76,9 +73,9 @@ def test_a_good_directory_is_said_to_be_good(data_dir):
         (_rewrite_shard, f"{SHARD}: record 0: other lengths"),
     ],
 )
-def test_damage_is_exit_code_65_with_file_and_record(own_data_dir, damage, message):
+def test_damage_is_exit_code_65_with_file_and_record(own_data_dir, harm, message):
     """FAULTS 23, 24, 26 and 29."""
-    damage(own_data_dir)
+    harm(own_data_dir)
     done = programs.run(VERIFY, f"--data_dir={own_data_dir}")
     assert done.returncode == 65, done.stderr
     assert message in done.stderr

@@ -16,7 +16,7 @@ from pipeline import (
     vocabulary,
 )
 from pipeline import plan as plan_lib
-from tests import small_data
+from tests import damage, small_data
 
 
 def _open(data_dir, **changes):
@@ -110,9 +110,7 @@ def _read_all(data_dir) -> exits.Refusal:
 def test_a_flipped_bit_in_a_shard_is_found_with_file_and_record(own_data_dir):
     """FAULTS 23."""
     shard = own_data_dir / "train-00001-of-00003.tfrecord"
-    content = bytearray(shard.read_bytes())
-    content[len(content) // 2] ^= 4
-    shard.write_bytes(content)
+    damage.flip_a_bit(shard)
     message = str(_read_all(own_data_dir))
     assert "train-00001-of-00003.tfrecord: record " in message
 

@@ -1,4 +1,3 @@
-import pathlib
 import subprocess
 import sys
 
@@ -7,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from pipeline import exits
+from tests import damage
 from trainers import checkpoints
 
 
@@ -80,42 +80,36 @@ def test_names_and_shapes_must_be_the_same_or_nothing_is_assigned(
     assert int(fresh["step"].numpy()) == 0
 
 
-def _flip(path: pathlib.Path, at: int) -> None:
-    content = bytearray(path.read_bytes())
-    content[at] ^= 1
-    path.write_bytes(content)
-
-
 DAMAGE = [
-    ("data-00000-of-00001", lambda path: _flip(path, 0)),
+    ("data-00000-of-00001", lambda path: damage.flip_a_bit(path, 0)),
     ("data-00000-of-00001", lambda path: path.write_bytes(path.read_bytes()[:4])),
     ("data-00000-of-00001", lambda path: path.write_bytes(b"")),
     ("data-00000-of-00001", lambda path: path.unlink()),
-    ("index", lambda path: _flip(path, 3)),
+    ("index", lambda path: damage.flip_a_bit(path, 3)),
     ("index", lambda path: path.write_bytes(path.read_bytes()[:40])),
     ("index", lambda path: path.write_bytes(b"")),
 ]
 
 
-@pytest.mark.parametrize(("part", "damage"), DAMAGE)
+@pytest.mark.parametrize(("part", "harm"), DAMAGE)
 def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_is_taken(
-    tmp_path, part, damage
+    tmp_path, part, harm
 ):
     """FAULTS 42."""
     for step in (1, 2):
         _save(tmp_path, step)
-    damage(tmp_path / f"ckpt-2.{part}")
+    harm(tmp_path / f"ckpt-2.{part}")
     step, tensors, _ = checkpoints.read_newest(tmp_path)
     assert step == int(tensors["step"]) == 1
     assert list(tmp_path.glob("damaged-ckpt-2.*"))
     assert checkpoints.steps(tmp_path) == [1]
 
 
-@pytest.mark.parametrize(("part", "damage"), DAMAGE)
-def test_if_none_can_be_read_it_is_refused_every_time(tmp_path, part, damage):
+@pytest.mark.parametrize(("part", "harm"), DAMAGE)
+def test_if_none_can_be_read_it_is_refused_every_time(tmp_path, part, harm):
     """FAULTS 42: never silently from scratch."""
     _save(tmp_path, 1)
-    damage(tmp_path / f"ckpt-1.{part}")
+    harm(tmp_path / f"ckpt-1.{part}")
     for _ in range(2):
         with pytest.raises(exits.Refusal, match="none can be read") as error:
             checkpoints.read_newest(tmp_path)
@@ -231,7 +225,7 @@ def test_what_does_not_read_back_as_it_was_written_is_an_error(tmp_path):
     checkpoints._verify(prefix, written)
     with pytest.raises(OSError, match="a reads back otherwise"):
         checkpoints._verify(prefix, {"a": np.float32([1.0, -2.0])})
-    _flip(tmp_path / "it.data-00000-of-00001", 0)
+    damage.flip_a_bit(tmp_path / "it.data-00000-of-00001", 0)
     with pytest.raises(OSError, match="does not read back"):
         checkpoints._verify(prefix, written)
 
@@ -241,7 +235,7 @@ def test_a_save_verifies_what_it_wrote_before_it_gives_it_a_name(tmp_path, monke
 
     def on_a_bad_disk(prefix, tensors, run_state):
         write(prefix, tensors, run_state)
-        _flip(prefix.with_suffix(".data-00000-of-00001"), 0)
+        damage.flip_a_bit(prefix.with_suffix(".data-00000-of-00001"), 0)
 
     monkeypatch.setattr(checkpoints, "write", on_a_bad_disk)
     with pytest.raises(OSError, match="does not read back"):
