@@ -50,7 +50,7 @@ def main() -> None:
         )
         for batches, count in cases:
             runs = {
-                f"ours {dtype}": training.ours(sizes, count, dtype)
+                f"ours {dtype}": training.epoch_of(training.step(sizes, count, dtype))
                 for dtype in training.dtypes()
             }
             runs["keras fit float32"] = training.fit(_keras_model(sizes, count))

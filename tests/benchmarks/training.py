@@ -59,7 +59,9 @@ def main() -> None:
         _dump(made, asked.dump_batches)
     rows = []
     for name, sizes in (("d256 ff1024 3+3", _SIZES), ("tiny d128 ff256 4+4", _TINY)):
-        runs = {f"ours {dtype}": ours(sizes, size, dtype) for dtype in dtypes()} | {
+        runs = {
+            f"ours {dtype}": epoch_of(step(sizes, size, dtype)) for dtype in dtypes()
+        } | {
             f"keras fit {dtype}": fit(_keras_model(sizes, size, dtype))
             for dtype in dtypes()
         }
@@ -103,8 +105,10 @@ def _dump(batches: Sequence[batching.Batch], path: pathlib.Path) -> None:
 Epoch = Callable[[Sequence[batching.Batch]], None]
 
 
-def ours(sizes: model_config.ModelConfig, size: int, dtype: str) -> Epoch:
-    """Returns an epoch of our steps with a model for `size` subwords."""
+def step(
+    sizes: model_config.ModelConfig, size: int, dtype: str, *, xla: bool = False
+) -> train_step.TrainStep:
+    """Returns our step with a model for `size` subwords."""
     model = build.sized(
         sizes,
         src_vocab_size=size,
@@ -113,20 +117,30 @@ def ours(sizes: model_config.ModelConfig, size: int, dtype: str) -> Epoch:
         rng=np.random.default_rng(1),
         dtype=dtype,
     )
-    step = train_step.TrainStep(
+    return train_step.TrainStep(
         model,
         optimizer_config.OptimizerConfig(),
         label_smoothing=0.1,
         seed=1,
         dtype=dtype,
+        xla=xla,
     )
+
+
+def epoch_of(step: train_step.TrainStep) -> Epoch:
+    """Returns an epoch of steps, which ends when the device has taken them."""
 
     def epoch(batches: Sequence[batching.Batch]) -> None:
         for batch in batches:
             step([batch], 1e-4)
-        float(step.totals.take()["loss_sum"])
+        step.totals.take()
 
     return epoch
+
+
+def num_tgt_tokens(batches: Sequence[batching.Batch]) -> int:
+    """Returns the number of real target tokens."""
+    return sum(int(np.count_nonzero(batch.tgt_out_ids)) for batch in batches)
 
 
 def fit(model: keras.Model) -> Epoch:
@@ -244,7 +258,7 @@ def compare(
             begin = time.perf_counter()
             epoch(batches)
             secs[key].append(time.perf_counter() - begin)
-    num_tokens = sum(int(np.count_nonzero(batch.tgt_out_ids)) for batch in batches)
+    num_tokens = num_tgt_tokens(batches)
     print(f"{name}, {len(batches)} batches, {num_tokens:,} target tokens, median of")
     print(
         f"{rounds} rounds in turn        target tokens/s   x keras   GFLOP/s product  "
