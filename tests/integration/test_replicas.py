@@ -13,6 +13,7 @@ import time
 import numpy as np
 import pytest
 
+from pipeline import fail_points
 from tests import programs, small_data, small_runs
 from trainers import checkpoints
 
@@ -144,6 +145,30 @@ def test_the_gradient_is_that_of_the_whole_batch(sharded, tmp_path, parts, flags
     loose = "--dtype=float16" in flags
     assert norm > 0.01
     assert difference <= (1e-2 if loose else 1e-5) * norm
+
+
+@pytest.mark.long
+def test_killed_with_two_replicas_and_started_again_the_bits_are_the_same(
+    sharded, tmp_path
+):
+    """Promise P2, FAULTS 35."""
+    runs = [tmp_path / name for name in ("whole", "killed")]
+    programs.succeed(TRAIN, *_flags(sharded, runs[0], *_mirrored(2)))
+    killed = programs.run(
+        TRAIN,
+        *_flags(sharded, runs[1], *_mirrored(2)),
+        **{fail_points.VARIABLE: "log.after:3"},
+    )
+    assert killed.returncode == fail_points.KILLED, killed.stderr
+    done = programs.run(TRAIN, *_flags(sharded, runs[1], *_mirrored(2)))
+    assert done.returncode == 0, done.stderr
+    assert "resumed after step 10" in done.stderr
+    whole, again = map(_tensors, runs)
+    assert whole.keys() == again.keys()
+    for name, value in whole.items():
+        np.testing.assert_array_equal(again[name], value, err_msg=name)
+    lines = [(run / "metrics.jsonl").read_bytes() for run in runs]
+    assert lines[0] == lines[1]
 
 
 @pytest.mark.long
