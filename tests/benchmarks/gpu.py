@@ -53,9 +53,7 @@ def main() -> None:
         dumps = pathlib.Path(folder)
         os.environ[xla_dumps.VARIABLE] = xla_dumps.flags(dumps)
         rows = [
-            _measured(
-                made, size, dtype, xla=xla, rounds=asked.rounds, dumps=dumps
-            )
+            _measured(made, size, dtype, xla=xla, rounds=asked.rounds, dumps=dumps)
             for dtype in ("float32", "bfloat16", "float16")
             for xla in (False, True)
         ]

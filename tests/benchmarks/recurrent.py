@@ -20,6 +20,7 @@ from pipeline import runtime
 runtime.start()
 
 import keras  # noqa: E402 - TensorFlow's start-up chatter comes first
+import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from pipeline import batching  # noqa: E402
@@ -53,9 +54,13 @@ def main() -> None:
                 f"ours {dtype}": training.epoch_of(training.step(sizes, count, dtype))
                 for dtype in training.dtypes()
             }
-            runs["keras fit float32"] = training.fit(_keras_model(sizes, count))
+            runs |= {
+                f"keras fit {dtype}": training.fit(_keras_model(sizes, count, dtype))
+                for dtype in training.dtypes()
+            }
+            work = sum(_operations(sizes, count, batch) for batch in batches)
             name = f"LSTM d256 2+2, attention {attention}, {count:,} subwords"
-            rows += training.compare(name, runs, batches, asked.rounds)
+            rows += training.compare(name, runs, batches, asked.rounds, work)
     print(json.dumps({"recurrent": rows}))
 
 
@@ -68,8 +73,31 @@ def _with_few(batch: batching.Batch) -> batching.Batch:
     return batching.Batch(*map(fold, batch))
 
 
-def _keras_model(sizes: model_config.ModelConfig, size: int) -> keras.Model:
+def _operations(
+    sizes: model_config.ModelConfig, size: int, batch: batching.Batch
+) -> float:
+    """Returns the floating-point operations of a step's products, as `training` does.
+
+    A layer that reads E numbers and has D units has 4 D (E + D) weights.
+    """
+    rows, src = batch.src_ids.shape
+    tgt = batch.tgt_out_ids.shape[1]
+    width, depth = sizes.d_model, sizes.num_layers
+    is_luong = sizes.rnn.attention == "luong"
+    encoder = depth * 2 * 4 * width // 2 * (width + width // 2)
+    first = 4 * width * (width + width if is_luong else 2 * width + width)
+    decoder = first + (depth - 1) * 4 * width * 2 * width + width**2
+    attending = rows * 2 * src * tgt * width if is_luong else 0
+    if is_luong:
+        encoder += width**2  # keys
+        decoder += 2 * width**2  # output and context joined
+    logits = int(np.count_nonzero(batch.tgt_out_ids)) * width * size
+    return 6.0 * (rows * (src * encoder + tgt * decoder) + attending + logits)
+
+
+def _keras_model(sizes: model_config.ModelConfig, size: int, dtype: str) -> keras.Model:
     """Returns the same model of Keras layers, as its guides write it."""
+    training.set_keras_dtype(dtype)
     width, rate = sizes.d_model, sizes.dropout_rate
     src, tgt = (keras.Input([None], dtype="int32") for _ in range(2))
     shared = keras.layers.Embedding(size, width, mask_zero=True)

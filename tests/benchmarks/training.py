@@ -165,6 +165,12 @@ def fit(model: keras.Model) -> Epoch:
     return epoch
 
 
+def set_keras_dtype(dtype: str) -> None:
+    """Has Keras's layers that are made from now on compute in a type."""
+    policy = "mixed_bfloat16" if dtype == "bfloat16" else dtype
+    keras.config.set_dtype_policy(policy)
+
+
 class _Positions(keras.layers.Layer):
     """Adds sinusoids, scaled embeddings in."""
 
@@ -178,9 +184,7 @@ class _Positions(keras.layers.Layer):
 
 def _keras_model(sizes: model_config.ModelConfig, size: int, dtype: str) -> keras.Model:
     """Returns the same Transformer of Keras layers, as its guides write it."""
-    keras.config.set_dtype_policy(
-        "mixed_bfloat16" if dtype == "bfloat16" else "float32"
-    )
+    set_keras_dtype(dtype)
     width, rate = sizes.d_model, sizes.dropout_rate
     src, tgt = (keras.Input([None], dtype="int32") for _ in range(2))
     shared = keras.layers.Embedding(size, width)
