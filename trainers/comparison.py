@@ -29,12 +29,34 @@ def num_draws(asked: int, num_examples: int) -> int:
     return min(asked, _FLOATS // (_STATISTICS * num_examples))
 
 
+def _plain(stats: list[Any]) -> list[Any]:
+    return [float(value) for value in stats]
+
+
+class _Chrf(sacrebleu.CHRF):
+    """Scores draws in Python's floats.
+
+    sacreBLEU hands over numpy's float32 and gets a plain 0.0 back where a draw has
+    nothing in common with its references; the mean of both kinds is a TypeError.
+    """
+
+    def _compute_score_from_stats(self, stats: list[Any]) -> Any:
+        return super()._compute_score_from_stats(_plain(stats))
+
+
+class _Ter(sacrebleu.TER):
+    """Scores draws in Python's floats, for the same reason."""
+
+    def _compute_score_from_stats(self, stats: list[Any]) -> Any:
+        return super()._compute_score_from_stats(_plain(stats))
+
+
 def metrics(*, lowercase: bool, tokenize: str) -> dict[str, Any]:
     """Returns sacreBLEU's metrics by the names of our figures."""
     return {
         "bleu": scores.bleu_metric(tokenize, lowercase=lowercase),
-        "chrf": sacrebleu.CHRF(lowercase=lowercase),
-        "ter": sacrebleu.TER(case_sensitive=not lowercase),
+        "chrf": _Chrf(lowercase=lowercase),
+        "ter": _Ter(case_sensitive=not lowercase),
     }
 
 

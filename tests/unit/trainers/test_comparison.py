@@ -79,6 +79,24 @@ def test_without_draws_there_are_scores_alone(references, systems):
     assert not any(name.endswith("_ci") for name in found)
 
 
+@pytest.mark.parametrize(
+    ("hypotheses", "references"),
+    [
+        (["", "", "", "a b c d"], ["a b c d"] * 4),
+        (["x", "x", "x", "a b c d e"], ["a b c d e"] * 4),
+        (["", "a b", "", "a b"], ["", "", "", "a b"]),
+    ],
+)
+def test_a_draw_may_have_nothing_in_common_with_its_references(hypotheses, references):
+    found = comparison.intervals(
+        hypotheses, [[one] for one in references], draws=300, **SETTINGS
+    )
+    for name in NAMES:
+        assert np.isfinite(found[f"{name}_ci"])
+    assert found["chrf_ci"] > 0
+    assert "bs:300" in found["chrf_signature"]
+
+
 def test_ter_counts_edits_and_shifts():
     # One word of four replaced; one block of two shifted over four words.
     found = comparison.intervals(
