@@ -66,9 +66,14 @@ def stop_when(
         text=True,
     )
     with process:
-        deadline = time.monotonic() + 120
-        while not ready() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-        process.send_signal(number)
-        _, errors = process.communicate(timeout=120)
+        try:
+            deadline = time.monotonic() + 120
+            while (
+                not ready() and process.poll() is None and time.monotonic() < deadline
+            ):
+                time.sleep(0.01)
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=120)
+        finally:
+            process.kill()  # one that hangs fails its test, and not all that follow
     return process.returncode, errors
