@@ -5,7 +5,16 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from pipeline import batching, input_pipeline, locations, progress, records, vocabulary
+from pipeline import (
+    batching,
+    data_sources,
+    input_pipeline,
+    locations,
+    progress,
+    records,
+    shard_damage,
+    vocabulary,
+)
 from pipeline import config as pipeline_config
 from pipeline import manifest as manifest_lib
 from trainers import comparison, rouge, scores, train_step, translation
@@ -47,8 +56,8 @@ def of_split(
     batch = pipeline_config.BatchConfig(
         tokens_per_batch=max(_BATCH_TOKENS, longest), num_buckets=_NUM_BUCKETS
     )
-    source = input_pipeline.open_split(data_dir, split, batch, seed=0)
-    with input_pipeline.reading(source):
+    source = data_sources.open_split(data_dir, split, batch, seed=0)
+    with shard_damage.reading(source):
         texts = records.read_texts([files[0] for files in source.shards])
     return Examples(
         name=split,

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from pipeline import config as pipeline_config
 from pipeline import (
+    data_sources,
     examples,
     exits,
     fail_points,
@@ -53,7 +54,7 @@ def open_source(
     kind: examples.Kind | None = None,
     *,
     on_gpu: bool | None = None,
-) -> input_pipeline.Source:
+) -> data_sources.Source:
     """Returns what to train on, with the plan of its batches.
 
     Args:
@@ -67,7 +68,7 @@ def open_source(
     """
     if on_gpu is None:
         on_gpu = bool(tf.config.list_physical_devices("GPU"))
-    return input_pipeline.open_corpora(
+    return data_sources.open_corpora(
         corpora,
         "train",
         asked.batch,

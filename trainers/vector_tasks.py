@@ -6,7 +6,13 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from pipeline import config as pipeline_config
-from pipeline import examples, input_pipeline, manifest, mixing, vocabulary
+from pipeline import (
+    data_sources,
+    examples,
+    manifest,
+    mixing,
+    vocabulary,
+)
 from trainers import (
     classification,
     config,
@@ -60,7 +66,7 @@ def classes(
     weights = None
     if asked.head.class_weights == "balanced":
         one = pipeline_config.BatchConfig(batch_rows=1)
-        every = input_pipeline.open_corpora(corpora, "train", one, seed=0)
+        every = data_sources.open_corpora(corpora, "train", one, seed=0)
         weights = classification.balanced_weights(every, count)
     words = vocabulary.load_one(asked.run.data_path, facts.src_vocabulary)
     model = build_vectors.classifier(asked, words.size, count, weights, dtype)

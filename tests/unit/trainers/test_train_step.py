@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline import batching, config, input_pipeline
+from pipeline import batching, config, data_sources, input_pipeline
 from pipeline import plan as plan_lib
 from tests import small_models
 from trainers import naming, optimizer_config, train_step
@@ -48,7 +48,7 @@ def test_ten_bucket_shapes_rates_and_evaluations_in_between_run_one_trace(data_d
     """Promise P1."""
     step = _step()
     evaluation = train_step.EvaluationStep(step.model)
-    source = input_pipeline.open_split(
+    source = data_sources.open_split(
         data_dir,
         "train",
         config.BatchConfig(tokens_per_batch=200, num_buckets=12),
