@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from pipeline import data_sources, examples, shard_damage
 from pipeline import plan as plan_lib
+from pipeline import pools as pools_lib
 
 PREFETCHED_BATCHES = 8
 _POOLS_IN_MEMORY = 2
@@ -35,7 +36,7 @@ class Reader(NamedTuple):
     number: int = 0
     num_readers: int = 1
 
-    def part(self, pool: plan_lib.Pool) -> plan_lib.Pool:
+    def part(self, pool: pools_lib.Pool) -> pools_lib.Pool:
         """Returns what this reader has of a pool.
 
         Raises:
@@ -268,7 +269,7 @@ def _pools(
 
 
 def _pool_rows(
-    source: data_sources.Source, epoch: int, pool: plan_lib.Pool, first_batch: int
+    source: data_sources.Source, epoch: int, pool: pools_lib.Pool, first_batch: int
 ) -> _PoolRows:
     buckets = source.plan.buckets
     chosen = pool.buckets[first_batch:]
