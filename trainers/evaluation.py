@@ -17,13 +17,13 @@ from pipeline import (
 )
 from pipeline import config as pipeline_config
 from pipeline import manifest as manifest_lib
-from trainers import comparison, rouge, scores, train_step, translation
+from trainers import comparison, evaluation_step, rouge, scores, translation
 
 _BATCH_TOKENS = 4096
 _NUM_BUCKETS = 16
 _LENGTHS = (8, 16, 32, 64, 128, 256)  # upper bounds of the length table, in tokens
 
-Losses = Callable[[train_step.EvaluationStep], dict[str, float]]
+Losses = Callable[[evaluation_step.EvaluationStep], dict[str, float]]
 
 
 class Examples(NamedTuple):
@@ -115,7 +115,7 @@ def losses(model: Any, examples: Examples) -> dict[str, Any]:
     """Returns loss, perplexity and token accuracy; None each for an ensemble."""
     if not hasattr(model, "losses"):
         return dict.fromkeys(("loss", "perplexity", "token_accuracy"))
-    step = train_step.EvaluationStep(model)
+    step = evaluation_step.EvaluationStep(model)
     found = examples.losses(step)
     return {
         **found,

@@ -18,7 +18,7 @@ from pipeline import (
     vocabulary,
 )
 from pipeline import config as pipeline_config
-from trainers import config, directions, scores, train_step, translation
+from trainers import config, directions, evaluation_step, scores, translation
 
 _VALID_BUCKETS = 16
 _VALID_TOKENS = pipeline_config.DEFAULT_TOKENS
@@ -80,7 +80,7 @@ class Validation:
             lowercase: Whether scores ignore case.
             is_stopping: Whether to give up, asked between batches.
         """
-        self._step = train_step.EvaluationStep(model)
+        self._step = evaluation_step.EvaluationStep(model)
         self._source, self._asked, self._lowercase = source, asked, lowercase
         self._dataset = input_pipeline.batches(source, num_epochs=1)
         self._is_stopping = is_stopping
