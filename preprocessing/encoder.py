@@ -15,9 +15,9 @@ import numpy as np
 
 from pipeline import exits, locations, manifest, records, vocabulary
 from preprocessing import (
+    chunks,
     cleaning,
     config,
-    corpora,
     duplicates,
     labels,
     rows,
@@ -57,7 +57,7 @@ class Work(NamedTuple):
         marks: One byte a row, see `duplicates`; None where all are kept.
     """
 
-    chunk: corpora.Chunk
+    chunk: chunks.Chunk
     marks: bytes | None
 
 
@@ -208,7 +208,7 @@ class Encoder:
         return pairs, rejects
 
     def _add(
-        self, pairs: _Pairs, chunk: corpora.Chunk, row: rows.Row, split: str, mark: int
+        self, pairs: _Pairs, chunk: chunks.Chunk, row: rows.Row, split: str, mark: int
     ) -> str | None:
         """Adds the pairs that a row holds, or returns why it is left out."""
         train = split == "train"
