@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import locations, manifest, records
-from preprocessing import accounts, beam_store, encoder, shards
+from preprocessing import accounts, beam_store, encoder, rejects_file, shards
 
 Key = tuple[str, int, int]  # split, segmentation, index
 Part = tuple[int, bytes, bytes]  # number of the chunk, records, lengths
@@ -66,7 +66,7 @@ def finish(
     """
     for attempt in directory.glob(f"*{beam_store.ATTEMPT}*"):
         attempt.unlink()  # of a worker that was killed
-    header = encoder.compressed(shards.REJECTS_HEADER)
+    header = rejects_file.compressed(rejects_file.HEADER)
     members = (member for _, member in _all(f"{scratch}/rejects"))
     rejects = itertools.chain([header], members)
     beam_store.write(directory / "rejects.tsv.gz", rejects)

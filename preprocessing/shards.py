@@ -10,9 +10,7 @@ import pathlib
 import numpy as np
 
 from pipeline import exits, files, manifest, records
-from preprocessing import accounts, cleaning, encoder
-
-REJECTS_HEADER = b"source\tline\treason\ttext\n"
+from preprocessing import accounts, cleaning, encoder, rejects_file
 
 
 class Writer:
@@ -46,7 +44,7 @@ class Writer:
         self._counts: accounts.Counts = collections.Counter()
         self._num_sources = num_sources
         self._rejects_file = (directory / "rejects.tsv.gz").open("wb")
-        self._rejects_file.write(encoder.compressed(REJECTS_HEADER))
+        self._rejects_file.write(rejects_file.compressed(rejects_file.HEADER))
 
     @property
     def accounts(self) -> list[accounts.Account]:
