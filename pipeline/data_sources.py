@@ -19,7 +19,7 @@ from pipeline import (
     locations,
     manifest,
     mixing,
-    records,
+    sidecars,
 )
 from pipeline import plan as plan_lib
 
@@ -162,9 +162,9 @@ def _shards(
         for entries in zip(*segmentations, strict=True):
             files = tuple(corpus.directory / entry.name for entry in entries)
             lengths = tuple(
-                records.read_lengths(path, entry.records)
+                sidecars.read_lengths(path, entry.records)
                 if held
-                else records.Sidecar(path, entry.records)
+                else sidecars.Sidecar(path, entry.records)
                 for path, entry in zip(files, entries, strict=True)
             )
             shards.append(plan_lib.Shard(lengths, corpus.rate, number))

@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline import bucketing, cutting, hashing, records
+from pipeline import bucketing, cutting, hashing, sidecars
 from pipeline import pools as pools_lib
 
 # Part of the digest: raise it when the same settings give other batches than before.
@@ -47,7 +47,7 @@ class Cursor(NamedTuple):
 START = Cursor()
 
 
-Lengths = np.ndarray | records.Sidecar
+Lengths = np.ndarray | sidecars.Sidecar
 
 
 class Shard(NamedTuple):

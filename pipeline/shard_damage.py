@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
-from pipeline import data_sources, exits, locations, records
+from pipeline import data_sources, exits, frames, locations
 
 
 @contextlib.contextmanager
@@ -31,7 +31,7 @@ def reading_shards(shards: Sequence[locations.Location]) -> Iterator[None]:
         tf.errors.OutOfRangeError,
     ) as error:
         for shard in shards:
-            found = records.locate_damage(shard) if shard.is_file() else "is gone"
+            found = frames.locate_damage(shard) if shard.is_file() else "is gone"
             if found:
                 raise exits.Refusal(
                     exits.BAD_DATA,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import locations, manifest, records
+from pipeline import locations, manifest, sidecars
 from preprocessing import accounts, beam_store, encoder, rejects_file, shards
 
 Key = tuple[str, int, int]  # split, segmentation, index
@@ -39,7 +39,7 @@ def write(
     for part in framed:
         digest.update(part)
     beam_store.write(path, framed)
-    beam_store.write(records.lengths_path(path), [lengths])
+    beam_store.write(sidecars.lengths_path(path), [lengths])
     num_bytes = sum(map(len, framed))
     shard = shards.described(name, num_bytes, digest.hexdigest(), lengths)
     yield "shards", (0, ((split, segmentation, index), shard))
@@ -127,7 +127,7 @@ def _named(
             path = directory / shard.name
             for old, new in (
                 (path, directory / name),
-                (records.lengths_path(path), records.lengths_path(directory / name)),
+                (sidecars.lengths_path(path), sidecars.lengths_path(directory / name)),
             ):
                 locations.rename(old, new)
         found.append(dataclasses.replace(shard, name=name))

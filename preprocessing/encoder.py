@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline import locations, manifest, records, vocabulary
+from pipeline import frames, locations, manifest, records, sidecars, vocabulary
 from preprocessing import chunks, cleaning, config, kept_pairs, labels, rejects_file
 
 
@@ -156,7 +156,7 @@ class Encoder:
             split, row = pairs.splits[index], pairs.rows[index]
             longer = max(num_src[index], num_tgt[index])
             reason: str | None = None
-            if longer > records.MAX_LENGTH:
+            if longer > sidecars.MAX_LENGTH:
                 reason = cleaning.TOO_LONG  # a character can become many
             elif split == "train":
                 reason = cleaning.check_lengths(num_src[index], other[index], bounds)
@@ -252,9 +252,7 @@ class Encoder:
         num_tgt = list(map(len, ids.tgt))
         if with_text or self._labels is not None:
             framed = [
-                records.frame(
-                    self._serialized(pairs, pair, src_ids, tgt_ids, with_text)
-                )
+                frames.frame(self._serialized(pairs, pair, src_ids, tgt_ids, with_text))
                 for pair, src_ids, tgt_ids in zip(own, *ids, strict=True)
             ]
         else:

@@ -9,7 +9,7 @@ import pathlib
 
 import numpy as np
 
-from pipeline import exits, files, manifest, records
+from pipeline import exits, files, manifest, sidecars
 from preprocessing import accounts, cleaning, encoder, rejects_file
 
 
@@ -138,7 +138,7 @@ class _OpenShard:
         name = manifest.shard_name(self._split, index, count, self._segmentation)
         path = self._path.rename(self._directory / name)
         lengths = self.lengths.tobytes()
-        sidecar = records.lengths_path(path)
+        sidecar = sidecars.lengths_path(path)
         sidecar.write_bytes(lengths)
         files.fsync(path)
         files.fsync(sidecar)

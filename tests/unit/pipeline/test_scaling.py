@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from pipeline import config, data_sources, input_pipeline, records
+from pipeline import config, data_sources, input_pipeline, sidecars
 from tests import small_data
 
 LANES = 8
@@ -94,7 +94,7 @@ def test_what_is_read_pool_by_pool_gives_the_batches_of_what_is_held(
     held = _open(many_shards)
     monkeypatch.setattr(data_sources, "_HELD_PAIRS", 0)
     lazy = _open(many_shards)
-    assert isinstance(lazy.plan.shards[0].lengths[0], records.Sidecar)
+    assert isinstance(lazy.plan.shards[0].lengths[0], sidecars.Sidecar)
     for name in ("num_examples", "num_too_long", "digest"):
         assert getattr(lazy.plan, name) == getattr(held.plan, name)
     assert input_pipeline.read_ahead_bytes(lazy) == input_pipeline.read_ahead_bytes(

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline import config, data_sources, exits, input_pipeline, manifest, records
+from pipeline import (
+    config,
+    data_sources,
+    exits,
+    frames,
+    input_pipeline,
+    manifest,
+    sidecars,
+)
 from pipeline import plan as plan_lib
 from tests import damage
 
@@ -36,26 +44,26 @@ def test_a_flipped_bit_in_a_shard_is_found_with_file_and_record(own_data_dir):
 def test_a_shard_changed_under_the_plan_is_found(own_data_dir):
     """FAULTS 26 and 36: whole records, as many bytes, in another order."""
     shard = own_data_dir / "train-00001-of-00003.tfrecord"
-    frames = []
+    framed = []
     data = shard.read_bytes()
     while data:
         size = 16 + int.from_bytes(data[:8], "little")
-        frames.append(data[:size])
+        framed.append(data[:size])
         data = data[size:]
-    shard.write_bytes(b"".join(reversed(frames)))
+    shard.write_bytes(b"".join(reversed(framed)))
     assert "not the one that was planned" in str(_read_all(own_data_dir))
 
 
 def test_a_record_that_miscounts_itself_is_found(own_data_dir):
     """FAULTS 26: ids and sidecar agree, the record's own lengths do not."""
     shard = own_data_dir / "train-00001-of-00003.tfrecord"
-    frames = []
+    framed = []
     for serialized in tf.data.TFRecordDataset(str(shard)):
         example = tf.train.Example.FromString(serialized.numpy())
         lengths = example.features.feature["lengths"].int64_list.value
         lengths[0], lengths[1] = lengths[1] + 1, lengths[0]
-        frames.append(records.frame(example.SerializeToString()))
-    shard.write_bytes(b"".join(frames))
+        framed.append(frames.frame(example.SerializeToString()))
+    shard.write_bytes(b"".join(framed))
     source = _open_unchecked(own_data_dir)
     stream = input_pipeline.Stream(source, plan_lib.START)
     with pytest.raises(exits.Refusal, match="differ from their sidecars"):
@@ -86,7 +94,7 @@ def test_a_shard_that_vanishes_is_named(own_data_dir):
 
 def test_a_sidecar_with_other_lengths_is_found(own_data_dir):
     """FAULTS 26."""
-    sidecar = records.lengths_path(own_data_dir / "train-00000-of-00003.tfrecord")
+    sidecar = sidecars.lengths_path(own_data_dir / "train-00000-of-00003.tfrecord")
     lengths = np.fromfile(sidecar, "<u2").reshape(-1, 2)
     sidecar.write_bytes(lengths[::-1].astype("<u2").tobytes())
     assert "differ from their sidecars" in str(_read_all(own_data_dir))

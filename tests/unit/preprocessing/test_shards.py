@@ -9,7 +9,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import exits, manifest, records, vocabulary
+from pipeline import exits, manifest, records, sidecars, vocabulary
 from preprocessing import (
     accounts,
     chunks,
@@ -95,7 +95,7 @@ def test_records_are_dealt_to_shards_in_turn(tmp_path, data_dir):
     for shard in splits["train"].shards:
         path = folder / shard.name
         assert hashlib.sha256(path.read_bytes()).hexdigest() == shard.sha256
-        lengths = records.read_lengths(path, shard.records).astype(int)
+        lengths = sidecars.read_lengths(path, shard.records).astype(int)
         assert lengths.sum(axis=0).tolist() == [shard.src_tokens, shard.tgt_tokens]
 
 
@@ -147,7 +147,7 @@ def test_the_histogram_counts_every_record(tmp_path, data_dir):
     folder, splits = _write(tmp_path, data_dir, _rows(50), _config())
     lengths = np.concatenate(
         [
-            records.read_lengths(folder / shard.name, shard.records)
+            sidecars.read_lengths(folder / shard.name, shard.records)
             for shard in splits["train"].shards
         ]
     )
