@@ -66,32 +66,38 @@ def finish(
     """
     for attempt in directory.glob(f"*{beam_store.ATTEMPT}*"):
         attempt.unlink()  # of a worker that was killed
-    header = rejects_file.compressed(rejects_file.HEADER)
-    members = (member for _, member in _all(f"{scratch}/rejects"))
-    rejects = itertools.chain([header], members)
-    beam_store.write(directory / "rejects.tsv.gz", rejects)
+    _join_rejects(directory, scratch)
     total: accounts.Counts = accounts.Counts(dict(_all(f"{scratch}/counts")))
     written: dict[Key, manifest.Shard] = dict(_all(f"{scratch}/shards"))
     splits = {}
     for split in manifest.SPLITS:
-        histogram = np.array(
-            sorted(
-                (value, times)
-                for (name, value), times in _all(f"{scratch}/lengths")
-                if name == split
-            ),
-            np.int64,
-        ).reshape(-1, 2)
-        splits[split] = accounts.split(
-            total,
-            split,
-            [
-                _named(directory, written, split, segmentation)
-                for segmentation in range(_num_segmentations(recipe, split))
-            ],
-            (histogram[:, 0], histogram[:, 1]),
-        )
+        named = [
+            _named(directory, written, split, segmentation)
+            for segmentation in range(_num_segmentations(recipe, split))
+        ]
+        lengths = _joint_lengths(scratch, split)
+        splits[split] = accounts.split(total, split, named, lengths)
     return splits, accounts.by_source(total, num_sources)
+
+
+def _join_rejects(directory: locations.Location, scratch: str) -> None:
+    header = rejects_file.compressed(rejects_file.HEADER)
+    members = (member for _, member in _all(f"{scratch}/rejects"))
+    rejects = itertools.chain([header], members)
+    beam_store.write(directory / "rejects.tsv.gz", rejects)
+
+
+def _joint_lengths(scratch: str, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the joint lengths that a split has, int64 [K], and how often each."""
+    histogram = np.array(
+        sorted(
+            (value, times)
+            for (name, value), times in _all(f"{scratch}/lengths")
+            if name == split
+        ),
+        np.int64,
+    ).reshape(-1, 2)
+    return histogram[:, 0], histogram[:, 1]
 
 
 def _all(folder: str) -> Iterator[Any]:
