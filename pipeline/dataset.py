@@ -13,6 +13,7 @@ import tensorflow as tf
 from pipeline import (
     batching,
     config,
+    data_sources,
     input_pipeline,
     locations,
     mixing,
@@ -30,7 +31,7 @@ class PlannedDataset(NamedTuple):
         tgt_vocab_size: Subwords of the target.
     """
 
-    source: input_pipeline.Source
+    source: data_sources.Source
     src_vocab_size: int
     tgt_vocab_size: int
 
@@ -94,7 +95,7 @@ def from_directory(
     entries = corpora[0].facts.pair_vocabularies()
     vocabularies = vocabulary.load(corpora[0].directory, entries)
     return PlannedDataset(
-        source=input_pipeline.open_corpora(corpora, split, asked, seed=seed),
+        source=data_sources.open_corpora(corpora, split, asked, seed=seed),
         src_vocab_size=vocabularies.src.size,
         tgt_vocab_size=vocabularies.tgt.size,
     )

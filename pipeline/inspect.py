@@ -91,10 +91,10 @@ def main(asked: InspectConfig) -> None:
     for corpus in corpora:
         manifest.check_files(corpus.facts, corpus.directory, asked.show.split)
     runtime.start()
-    from pipeline import input_pipeline
+    from pipeline import data_sources, input_pipeline
 
-    def open_source(num_buckets: int) -> input_pipeline.Source:
-        return input_pipeline.open_corpora(
+    def open_source(num_buckets: int) -> data_sources.Source:
+        return data_sources.open_corpora(
             corpora,
             asked.show.split,
             dataclasses.replace(asked.batch, num_buckets=num_buckets),

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import exits, files, locations, records
+from pipeline import exits, files, locations, sidecars
 
 FILENAME = "manifest.json"
 FORMAT_VERSION = 2
@@ -198,7 +198,7 @@ def check_files(manifest: Manifest, directory: locations.Location, split: str) -
         path = directory / shard.name
         for file, size in (
             (path, shard.bytes),
-            (records.lengths_path(path), 4 * shard.records),
+            (sidecars.lengths_path(path), 4 * shard.records),
         ):
             found = file.stat().st_size if file.is_file() else None
             if found != size:

@@ -26,11 +26,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline import bucketing, cutting, records
+from pipeline import bucketing, cutting, hashing, sidecars
+from pipeline import pools as pools_lib
 
 # Part of the digest: raise it when the same settings give other batches than before.
 PLAN_VERSION = 2
-FILLER_ROW = cutting.FILLER_ROW
 _PLANNED_POOLS = 32  # of an epoch that is planned to tell its number of batches
 
 _SHARD_ORDER, _ROW_ORDER, _BATCH_ORDER, _COPIES = 1, 2, 3, 4  # what a hash is for
@@ -47,7 +47,7 @@ class Cursor(NamedTuple):
 START = Cursor()
 
 
-Lengths = np.ndarray | records.Sidecar
+Lengths = np.ndarray | sidecars.Sidecar
 
 
 class Shard(NamedTuple):
@@ -77,57 +77,6 @@ class Counts(NamedTuple):
 
     examples: int
     too_long: int
-
-
-class Pool(NamedTuple):
-    """The batches of one pool.
-
-    Attributes:
-        shards: Indices of its shards, lane after lane, in the order in which they are
-            read, int64 [P].
-        first_shards: Where each lane begins in `shards`, int64 [lanes + 1].
-        first_rows: Number of each lane's first row, int64 [lanes + 1].
-        rows: Row numbers in the concatenated shards, batch after batch and within it
-            lane after lane; FILLER_ROW for rows that only fill a shape, int64 [R].
-        offsets: Where each batch begins in `rows`, int64 [num_batches + 1].
-        buckets: The bucket of each batch, int64 [num_batches].
-    """
-
-    shards: np.ndarray
-    first_shards: np.ndarray
-    first_rows: np.ndarray
-    rows: np.ndarray
-    offsets: np.ndarray
-    buckets: np.ndarray
-
-    @property
-    def num_batches(self) -> int:
-        """Number of batches."""
-        return len(self.buckets)
-
-    def part(self, first_lane: int, last_lane: int) -> "Pool":
-        """Returns what a reader of some lanes has of it, its rows numbered anew.
-
-        Args:
-            first_lane: The first of its lanes.
-            last_lane: One more than the last.
-        """
-        num_lanes = len(self.first_rows) - 1
-        num_rows = np.diff(self.offsets)
-        place = np.arange(len(self.rows)) - np.repeat(self.offsets[:-1], num_rows)
-        sizes = num_rows // num_lanes
-        lanes = place // np.repeat(sizes, num_rows)
-        rows = self.rows[(lanes >= first_lane) & (lanes < last_lane)]
-        base = self.first_rows[first_lane]
-        begin, end = self.first_shards[[first_lane, last_lane]]
-        return Pool(
-            shards=self.shards[begin:end],
-            first_shards=self.first_shards[first_lane : last_lane + 1] - begin,
-            first_rows=self.first_rows[first_lane : last_lane + 1] - base,
-            rows=np.where(rows >= 0, rows - base, FILLER_ROW),
-            offsets=np.append(0, np.cumsum(sizes * (last_lane - first_lane))),
-            buckets=self.buckets,
-        )
 
 
 class Plan:
@@ -168,7 +117,8 @@ class Plan:
         self._pool_examples = pool_examples
         self._max_length = max_length
         self._row_multiple = row_multiple
-        self._lanes = _deal(self.shards, num_lanes)
+        corpora = [shard.corpus for shard in self.shards]
+        self._lanes = pools_lib.deal(corpora, num_lanes)
         self.num_examples, self.num_too_long = counts or self._counts()
         self.pool = functools.lru_cache(maxsize=4)(self._pool)
 
@@ -205,27 +155,16 @@ class Plan:
 
         Every pool has at least one shard of every lane.
         """
-        keys = _hash(np.arange(len(self.shards)), self.seed, epoch, _SHARD_ORDER)
+        keys = hashing.bits(np.arange(len(self.shards)), self.seed, epoch, _SHARD_ORDER)
         lanes = [lane[np.argsort(keys[lane], kind="stable")] for lane in self._lanes]
         sizes = [np.array([self._size(shard) for shard in lane]) for lane in lanes]
-        room = self._pool_examples / self.num_lanes
-        most = min(map(len, lanes))
-        # No smaller number can do, and trying them takes hours for 100,000 shards.
-        fewest = -(-max(int(size.sum()) for size in sizes) // max(1, int(room)))
-        fewest = max(fewest, *(_fewest_groups(size, room) for size in sizes))
-        for count in range(min(fewest, most), most + 1):
-            groups = [_groups(size, count) for size in sizes]
-            if all(
-                _fits(size, ends, room)
-                for size, ends in zip(sizes, groups, strict=True)
-            ):
-                break
+        begins = pools_lib.group(sizes, self._pool_examples / self.num_lanes)
         return [
             [
-                lane[ends[pool] : ends[pool + 1]]
-                for lane, ends in zip(lanes, groups, strict=True)
+                lane[begin[pool] : begin[pool + 1]]
+                for lane, begin in zip(lanes, begins, strict=True)
             ]
-            for pool in range(len(groups[0]) - 1)
+            for pool in range(len(begins[0]) - 1)
         ]
 
     def advance(self, cursor: Cursor) -> Cursor:
@@ -308,48 +247,27 @@ class Plan:
         rate, size = self.shards[shard].rate, self._size(shard)
         if rate == 1:
             return np.ones(size, np.int64)
-        bits = _hash(np.arange(size), self.seed, int(shard), _COPIES) >> np.uint64(11)
-        drawn = bits / 2.0**53
+        bits = hashing.bits(np.arange(size), self.seed, int(shard), _COPIES)
+        drawn = (bits >> np.uint64(11)) / 2.0**53
         before, after = (np.floor(rate * count + drawn) for count in (epoch, epoch + 1))
         return (after - before).astype(np.int64)
 
-    def _pool(self, epoch: int, pool: int) -> Pool:
+    def _pool(self, epoch: int, pool: int) -> pools_lib.Pool:
         lanes = self.pools(epoch)[pool]
         shards = np.concatenate(lanes)
-        lengths = np.concatenate(
-            [self.lengths(shard, epoch).astype(np.int64) + 1 for shard in shards]
-        )
-        copies = np.concatenate(
-            [self._copies(shard, epoch) * self._kept(shard, epoch) for shard in shards]
-        )
         sizes = [sum(self._size(shard) for shard in lane) for lane in lanes]
-        first_rows = np.append(0, np.cumsum(sizes))
-        order = self._permuted(np.repeat(np.arange(len(copies)), copies), epoch, pool)
-        assigned = self.buckets.assign(lengths[order])
-        lane_of = np.repeat(np.arange(self.num_lanes), sizes)[order]
-        # Permuted rows of each bucket and lane, together.
-        num_places = len(self.buckets) * self.num_lanes
-        place = assigned * self.num_lanes + lane_of
-        # Few enough for two bytes, numpy sorts them by counting: five times as fast.
-        place = place.astype(np.min_scalar_type(num_places))
-        counts = np.bincount(place, minlength=num_places)
-        ends = np.cumsum(counts)[:-1]
-        queues = np.split(order[np.argsort(place, kind="stable")], ends)
         batches = cutting.cut(
-            [
-                queues[begin : begin + self.num_lanes]
-                for begin in range(0, len(queues), self.num_lanes)
-            ],
+            self._queues(epoch, pool, shards, sizes),
             self.buckets,
             row_multiple=self._row_multiple,
         )
-        keys = _hash(np.arange(len(batches)), self.seed, epoch, pool, _BATCH_ORDER)
-        chosen = [batches[index] for index in np.argsort(keys, kind="stable")]
+        order = hashing.order(len(batches), self.seed, epoch, pool, _BATCH_ORDER)
+        chosen = [batches[index] for index in order]
         rows = [batch.rows for batch in chosen]
-        return Pool(
+        return pools_lib.Pool(
             shards=shards,
             first_shards=np.append(0, np.cumsum([len(lane) for lane in lanes])),
-            first_rows=first_rows,
+            first_rows=np.append(0, np.cumsum(sizes)),
             rows=np.concatenate([*rows, np.zeros(0, np.int64)]).astype(np.int64),
             offsets=np.append(
                 0, np.cumsum([len(part) for part in rows], dtype=np.int64)
@@ -357,96 +275,35 @@ class Plan:
             buckets=np.array([batch.bucket for batch in chosen], np.int64),
         )
 
-    def _permuted(self, rows: np.ndarray, epoch: int, pool: int) -> np.ndarray:
-        keys = _hash(np.arange(len(rows)), self.seed, epoch, pool, _ROW_ORDER)
-        return rows[np.argsort(keys, kind="stable")]
+    def _queues(
+        self, epoch: int, pool: int, shards: np.ndarray, sizes: list[int]
+    ) -> list[list[np.ndarray]]:
+        """Returns the permuted rows of a pool, for each bucket those of each lane.
 
-
-def _deal(shards: Sequence[Shard], num_lanes: int) -> list[np.ndarray]:
-    """Returns the shards of each lane, every corpus dealt in turn.
-
-    Raises:
-        ValueError: If a lane would have none.
-    """
-    lanes: list[list[int]] = [[] for _ in range(num_lanes)]
-    dealt: dict[int, int] = {}
-    for index, shard in enumerate(shards):
-        number = dealt.get(shard.corpus, 0)
-        lanes[number % num_lanes].append(index)
-        dealt[shard.corpus] = number + 1
-    if not all(lanes):
-        raise ValueError(
-            f"--plan_lanes={num_lanes} needs as many shards, there are {len(shards)}; "
-            "build the data with a larger --num_shards, or plan fewer lanes"
+        Args:
+            epoch: The epoch.
+            pool: Number of the pool.
+            shards: Its shards, lane after lane.
+            sizes: Rows of each lane.
+        """
+        lengths = np.concatenate(
+            [self.lengths(shard, epoch).astype(np.int64) + 1 for shard in shards]
         )
-    return [np.array(lane) for lane in lanes]
-
-
-def _groups(sizes: np.ndarray, count: int) -> np.ndarray:
-    """Cuts a sequence into `count` parts of one element or more and about equal sums.
-
-    >>> _groups(np.array([5, 1, 1, 1, 5, 5]), 3).tolist()
-    [0, 2, 5, 6]
-
-    Args:
-        sizes: The sequence, int64 [N].
-        count: At least 1 and at most N.
-
-    Returns:
-        Where each part begins, and the end, int64 [count + 1].
-    """
-    total = sizes.cumsum()
-    parts = np.arange(1, count)
-    wanted = total[-1] * parts / count
-    after = np.minimum(np.searchsorted(total, wanted), len(total) - 1)
-    before = np.maximum(after - 1, 0)
-    nearer = np.abs(total[before] - wanted) <= np.abs(total[after] - wanted)
-    # Of equal sums, where some elements are 0, the first.
-    ends = np.searchsorted(total, total[np.where(nearer, before, after)]) + 1
-    # Every part before it has an element, and every part after it.
-    ends = np.maximum.accumulate(ends - parts) + parts
-    ends = np.minimum(ends, len(sizes) - count + parts)
-    return np.concatenate([[0], ends, [len(sizes)]])
-
-
-def _fewest_groups(sizes: np.ndarray, room: float) -> int:
-    """Returns into how few parts a sequence can be cut, none of a larger sum than room.
-
-    An element that is larger itself is a part. Taking what fits, part by part, is best.
-
-    >>> _fewest_groups(np.array([2, 2, 2, 9, 1, 1]), 4.0)
-    4
-    """
-    total = sizes.cumsum()
-    count = end = 0
-    while end < len(sizes):
-        before = total[end - 1] if end else 0
-        fitting = int(np.searchsorted(total, before + room, side="right"))
-        end = max(fitting, end + 1)
-        count += 1
-    return count
-
-
-def _fits(sizes: np.ndarray, ends: np.ndarray, room: float) -> bool:
-    """Returns whether every part is one element, or its sum at most room."""
-    sums = np.diff(np.append(0, sizes.cumsum())[ends])
-    return bool(np.all((sums <= room) | (np.diff(ends) == 1)))
-
-
-def _hash(values: np.ndarray, *keys: int) -> np.ndarray:
-    """Returns 64 well-mixed bits a value, uint64, for these keys.
-
-    SplitMix64 (Steele, Lea and Flood 2014, doi:10.1145/2660193.2660195), whose output
-    function is a bijection: distinct values get distinct hashes.
-    """
-    state = np.zeros(1, np.uint64)
-    for key in keys:
-        state = _mix(state ^ np.uint64(key & 0xFFFFFFFFFFFFFFFF))
-    return _mix(values.astype(np.uint64) + state)
-
-
-def _mix(state: np.ndarray) -> np.ndarray:
-    mixed = state + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
+        copies = np.concatenate(
+            [self._copies(shard, epoch) * self._kept(shard, epoch) for shard in shards]
+        )
+        rows = np.repeat(np.arange(len(copies)), copies)
+        rows = rows[hashing.order(len(rows), self.seed, epoch, pool, _ROW_ORDER)]
+        assigned = self.buckets.assign(lengths[rows])
+        lane_of = np.repeat(np.arange(self.num_lanes), sizes)[rows]
+        num_places = len(self.buckets) * self.num_lanes
+        place = assigned * self.num_lanes + lane_of
+        # Few enough for two bytes, numpy sorts them by counting: five times as fast.
+        place = place.astype(np.min_scalar_type(num_places))
+        counts = np.bincount(place, minlength=num_places)
+        ends = np.cumsum(counts)[:-1]
+        queues = np.split(rows[np.argsort(place, kind="stable")], ends)
+        return [
+            queues[begin : begin + self.num_lanes]
+            for begin in range(0, len(queues), self.num_lanes)
+        ]

@@ -1,6 +1,6 @@
 """The record of a pair: how preprocessing writes it and how the pipeline reads it.
 
-A record is a serialised `tf.train.Example` inside a TFRecord frame:
+A record is a serialised `tf.train.Example` inside a TFRecord frame (`frames`):
 
     src_ids   int64 list      subwords of the source, without BOS, EOS or PAD
     tgt_ids   int64 list      subwords of the target, without BOS, EOS or PAD
@@ -13,25 +13,19 @@ A record is a serialised `tf.train.Example` inside a TFRecord frame:
                               with --store_text
     tgt_text  bytes list      beside it every reference as it was read
 
-Each shard has a sidecar with two little-endian uint16 a record, the same lengths, from
-which whole epochs are planned without reading a shard.
-
 Writing goes past protobuf: serialising an Example from Python costs more than finding
 its subwords did. The bytes are those of protobuf's wire format,
-https://protobuf.dev/programming-guides/encoding, and of TFRecord's frame,
-https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details.
+https://protobuf.dev/programming-guides/encoding.
 """
 
 import functools
-import pathlib
 import struct
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING
 
-import google_crc32c
 import numpy as np
 
-from pipeline import exits, locations
+from pipeline import frames, locations, sidecars
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -44,8 +38,6 @@ TGT_TEXT = "tgt_text"
 LABEL = "label"
 LABEL_SHARES = "label_shares"
 
-MAX_LENGTH = np.iinfo(np.uint16).max  # what a sidecar can say
-_CRC_MASK_DELTA = 0xA282EAD8
 _CACHED = 1 << 16
 _BATCH_LABELS = 8192
 
@@ -75,13 +67,13 @@ def serialize(
 def framed_pairs(
     src_ids: Sequence[Sequence[int]], tgt_ids: Sequence[Sequence[int]]
 ) -> list[bytes]:
-    """Returns `frame(serialize(src, tgt))` for many pairs, in half the time.
+    """Returns `frames.frame(serialize(src, tgt))` for many pairs, in half the time.
 
     Raises:
         ValueError: If a side has more tokens than a sidecar can say.
     """
-    if max(map(len, (*src_ids, *tgt_ids)), default=0) > MAX_LENGTH:
-        raise ValueError(f"a side has more than {MAX_LENGTH} tokens")
+    if max(map(len, (*src_ids, *tgt_ids)), default=0) > sidecars.MAX_LENGTH:
+        raise ValueError(f"a side has more than {sidecars.MAX_LENGTH} tokens")
     examples = []
     join, varint = b"".join, _ID_VARINTS.__getitem__
     for src, tgt in zip(src_ids, tgt_ids, strict=True):
@@ -99,13 +91,7 @@ def framed_pairs(
             )
         )
         examples.append(_example_header(len(features)) + features)
-    crcs = np.fromiter(map(google_crc32c.value, examples), np.uint32, len(examples))
-    masked = ((crcs >> 15) | (crcs << 17)) + np.uint32(_CRC_MASK_DELTA)
-    ends = masked.astype("<u4").tobytes()
-    return [
-        _frame_header(len(data)) + data + ends[4 * number : 4 * number + 4]
-        for number, data in enumerate(examples)
-    ]
+    return frames.frame_all(examples)
 
 
 def serialize_labelled(
@@ -139,60 +125,6 @@ def serialize_labelled(
         parts.append(_bytes_entry(SRC_TEXT, [src_text]))
         parts.append(_bytes_entry(TGT_TEXT, [name]))
     return _example(parts)
-
-
-def frame(data: bytes) -> bytes:
-    """Returns the data inside a TFRecord frame, checksums included."""
-    return b"".join((_frame_header(len(data)), data, _masked_crc(data)))
-
-
-@overload
-def lengths_path(shard: pathlib.Path) -> pathlib.Path: ...
-
-
-@overload
-def lengths_path(shard: locations.Location) -> locations.Location: ...
-
-
-def lengths_path(shard: locations.Location) -> locations.Location:
-    """Returns where the sidecar of a shard is."""
-    return shard.with_suffix(".lengths")
-
-
-def read_lengths(shard: locations.Location, num_records: int) -> np.ndarray:
-    """Returns the token counts of a shard's records, uint16 [N, 2]: source, target.
-
-    Raises:
-        exits.Refusal: If the sidecar does not have `num_records` rows.
-    """
-    path = lengths_path(shard)
-    content = path.read_bytes()
-    if len(content) != 4 * num_records:
-        raise exits.Refusal(
-            exits.BAD_DATA,
-            f"{path}: {len(content)} bytes, the manifest says {num_records} records of "
-            "4; build the data directory again, with --overwrite",
-        )
-    return np.frombuffer(content, "<u2").reshape(-1, 2)
-
-
-class Sidecar:
-    """The token counts of a shard's records, read anew each time they are asked for."""
-
-    def __init__(self, shard: locations.Location, num_records: int) -> None:
-        """Args: shard: its path. num_records: how many it has."""
-        self._shard = shard
-        self._num_records = num_records
-
-    def __len__(self) -> int:
-        """Returns the number of records."""
-        return self._num_records
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """Returns what `read_lengths` does."""
-        del copy  # it is always new
-        lengths = read_lengths(self._shard, self._num_records)
-        return lengths if dtype is None else lengths.astype(dtype)
 
 
 def parse_ids(
@@ -284,40 +216,6 @@ def read_texts(shards: Sequence[locations.Location]) -> list[tuple[str, list[str
     return texts
 
 
-def locate_damage(shard: locations.Location) -> str | None:
-    """Returns what is wrong with a shard's frames and at which record, or None.
-
-    Reads the shard from its beginning; meant for the message after a read has failed.
-    """
-    with shard.open("rb") as file:
-        number = 0
-        while header := file.read(12):
-            if len(header) < 12:
-                return f"record {number}: the file ends inside its header"
-            (length,) = struct.unpack("<Q", header[:8])
-            if _masked_crc(header[:8]) != header[8:]:
-                return f"record {number}: its length does not match its checksum"
-            data, crc = file.read(length), file.read(4)
-            if len(data) < length or len(crc) < 4:
-                return f"record {number}: the file ends inside it"
-            if _masked_crc(data) != crc:
-                return f"record {number}: its data does not match its checksum"
-            number += 1
-    return None
-
-
-def _masked_crc(data: bytes) -> bytes:
-    crc = google_crc32c.value(data)
-    rotated = ((crc >> 15) | (crc << 17)) & 0xFFFFFFFF
-    return struct.pack("<I", (rotated + _CRC_MASK_DELTA) & 0xFFFFFFFF)
-
-
-@functools.lru_cache(_CACHED)
-def _frame_header(num_bytes: int) -> bytes:
-    length = struct.pack("<Q", num_bytes)
-    return length + _masked_crc(length)
-
-
 def _varint(value: int) -> bytes:
     """Returns a base-128 varint: seven bits a byte, the lowest first."""
     out = bytearray()
@@ -330,7 +228,7 @@ def _varint(value: int) -> bytes:
 
 _FIELD_1 = _varint(1 << 3 | 2)
 # Ready for the ids of all but the largest vocabularies.
-_ID_VARINTS = [_varint(value) for value in range(MAX_LENGTH + 1)]
+_ID_VARINTS = [_varint(value) for value in range(sidecars.MAX_LENGTH + 1)]
 
 
 def _field(number: int, payload: bytes) -> bytes:
@@ -365,8 +263,8 @@ def _packed(ids: Sequence[int]) -> bytes:
     Raises:
         ValueError: If there are more than a sidecar can say.
     """
-    if len(ids) > MAX_LENGTH:
-        raise ValueError(f"{len(ids)} tokens, the most is {MAX_LENGTH}")
+    if len(ids) > sidecars.MAX_LENGTH:
+        raise ValueError(f"{len(ids)} tokens, the most is {sidecars.MAX_LENGTH}")
     try:
         return b"".join([_ID_VARINTS[value] for value in ids])
     except IndexError:

@@ -30,6 +30,7 @@ from preprocessing import (
     beam_store,
     beam_work,
     chunk_places,
+    chunks,
     config,
     corpora,
     encoder,
@@ -170,7 +171,7 @@ class BeamRunner:
             training_text.first_reason(
                 chunk, beam_work.marks_of(self._scratch, chunk), self._build
             )
-            for chunk in corpora.chunks(self._sources, longest)
+            for chunk in chunks.of_sources(self._sources, longest)
         )
         return next(filter(None, reasons), "")
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import locations, manifest, records
-from preprocessing import accounts, beam_store, encoder, shards
+from pipeline import locations, manifest, sidecars
+from preprocessing import accounts, beam_store, encoder, rejects_file, shards
 
 Key = tuple[str, int, int]  # split, segmentation, index
 Part = tuple[int, bytes, bytes]  # number of the chunk, records, lengths
@@ -39,7 +39,7 @@ def write(
     for part in framed:
         digest.update(part)
     beam_store.write(path, framed)
-    beam_store.write(records.lengths_path(path), [lengths])
+    beam_store.write(sidecars.lengths_path(path), [lengths])
     num_bytes = sum(map(len, framed))
     shard = shards.described(name, num_bytes, digest.hexdigest(), lengths)
     yield "shards", (0, ((split, segmentation, index), shard))
@@ -66,32 +66,38 @@ def finish(
     """
     for attempt in directory.glob(f"*{beam_store.ATTEMPT}*"):
         attempt.unlink()  # of a worker that was killed
-    header = encoder.compressed(shards.REJECTS_HEADER)
-    members = (member for _, member in _all(f"{scratch}/rejects"))
-    rejects = itertools.chain([header], members)
-    beam_store.write(directory / "rejects.tsv.gz", rejects)
+    _join_rejects(directory, scratch)
     total: accounts.Counts = accounts.Counts(dict(_all(f"{scratch}/counts")))
     written: dict[Key, manifest.Shard] = dict(_all(f"{scratch}/shards"))
     splits = {}
     for split in manifest.SPLITS:
-        histogram = np.array(
-            sorted(
-                (value, times)
-                for (name, value), times in _all(f"{scratch}/lengths")
-                if name == split
-            ),
-            np.int64,
-        ).reshape(-1, 2)
-        splits[split] = accounts.split(
-            total,
-            split,
-            [
-                _named(directory, written, split, segmentation)
-                for segmentation in range(_num_segmentations(recipe, split))
-            ],
-            (histogram[:, 0], histogram[:, 1]),
-        )
+        named = [
+            _named(directory, written, split, segmentation)
+            for segmentation in range(_num_segmentations(recipe, split))
+        ]
+        lengths = _joint_lengths(scratch, split)
+        splits[split] = accounts.split(total, split, named, lengths)
     return splits, accounts.by_source(total, num_sources)
+
+
+def _join_rejects(directory: locations.Location, scratch: str) -> None:
+    header = rejects_file.compressed(rejects_file.HEADER)
+    members = (member for _, member in _all(f"{scratch}/rejects"))
+    rejects = itertools.chain([header], members)
+    beam_store.write(directory / "rejects.tsv.gz", rejects)
+
+
+def _joint_lengths(scratch: str, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the joint lengths that a split has, int64 [K], and how often each."""
+    histogram = np.array(
+        sorted(
+            (value, times)
+            for (name, value), times in _all(f"{scratch}/lengths")
+            if name == split
+        ),
+        np.int64,
+    ).reshape(-1, 2)
+    return histogram[:, 0], histogram[:, 1]
 
 
 def _all(folder: str) -> Iterator[Any]:
@@ -127,7 +133,7 @@ def _named(
             path = directory / shard.name
             for old, new in (
                 (path, directory / name),
-                (records.lengths_path(path), records.lengths_path(directory / name)),
+                (sidecars.lengths_path(path), sidecars.lengths_path(directory / name)),
             ):
                 locations.rename(old, new)
         found.append(dataclasses.replace(shard, name=name))

@@ -30,6 +30,7 @@ from preprocessing import (
     lines,
     training_text,
 )
+from preprocessing import chunks as chunks_lib
 
 BLOCK_CHUNKS = 512  # chunks whose marks, texts or rejects share a file
 FACTS, RANGE, ROWS = 0, 1, 2  # what a survey asks
@@ -104,14 +105,16 @@ def _range(
     return line_ranges.Range(0, np.zeros(0, np.int64), tally)
 
 
-def chunks(scratch: str, number: int) -> Iterator[chunk_places.Place | corpora.Chunk]:
+def chunks(
+    scratch: str, number: int
+) -> Iterator[chunk_places.Place | chunks_lib.Chunk]:
     """Yields the chunks of a source: where they are, or what one worker has to read."""
     job = _job(scratch)
     numbers: Numbers = beam_store.get(scratch, "numbers")
     source, first = job.sources[number], numbers.firsts[number]
     if not chunk_places.is_splittable(source):
         longest = job.build.cleaning.max_bytes
-        yield from corpora.chunks_of(source, number, *first, longest)
+        yield from chunks_lib.of_source(source, number, *first, longest)
         return
     answers = beam_store.get(f"{scratch}/survey", number)
     indices = [
@@ -130,10 +133,10 @@ def chunks(scratch: str, number: int) -> Iterator[chunk_places.Place | corpora.C
 
 
 def read(
-    scratch: str, found: chunk_places.Place | corpora.Chunk
-) -> Iterator[corpora.Chunk]:
+    scratch: str, found: chunk_places.Place | chunks_lib.Chunk
+) -> Iterator[chunks_lib.Chunk]:
     """Yields the chunk."""
-    if isinstance(found, corpora.Chunk):
+    if isinstance(found, chunks_lib.Chunk):
         yield found
         return
     job = _job(scratch)
@@ -141,14 +144,14 @@ def read(
     yield chunk_places.read(found, job.sources[found.source], longest)
 
 
-def label_names(scratch: str, chunk: corpora.Chunk) -> Iterator[str]:
+def label_names(scratch: str, chunk: chunks_lib.Chunk) -> Iterator[str]:
     """Yields the names of the classes in the training rows, each once."""
     build = _job(scratch).build
     yield from training_text.label_names(chunk, build, _renamed(scratch))
 
 
 def fingerprints(
-    scratch: str, chunk: corpora.Chunk
+    scratch: str, chunk: chunks_lib.Chunk
 ) -> Iterator[tuple[bytes, tuple[int, int, int]]]:
     """Yields (hash, (split, chunk, row)) of each pair, and of each source."""
     _, found = duplicates.fingerprinter(_job(scratch).build)(chunk)
@@ -207,7 +210,7 @@ def put_marks(
     yield number
 
 
-def marks_of(scratch: str, chunk: corpora.Chunk) -> bytes | None:
+def marks_of(scratch: str, chunk: chunks_lib.Chunk) -> bytes | None:
     """Returns a mark for each row of a chunk, or None where all are kept."""
     marked = _block_marks(scratch, chunk.number // BLOCK_CHUNKS)
     begin, end = np.searchsorted(marked[:, 0], [chunk.number, chunk.number + 1])
@@ -218,14 +221,14 @@ def marks_of(scratch: str, chunk: corpora.Chunk) -> bytes | None:
     return marks.tobytes()
 
 
-def num_training_rows(scratch: str, chunk: corpora.Chunk) -> Iterator[int]:
+def num_training_rows(scratch: str, chunk: chunks_lib.Chunk) -> Iterator[int]:
     """Yields the number of training rows that are no duplicates."""
     marks, build = marks_of(scratch, chunk), _job(scratch).build
     yield sum(1 for _ in training_text.training_rows(chunk, marks, build))
 
 
 def texts(
-    scratch: str, sides: tuple[str, ...], share: float, chunk: corpora.Chunk
+    scratch: str, sides: tuple[str, ...], share: float, chunk: chunks_lib.Chunk
 ) -> Iterator[tuple[int, tuple[int, list[str]]]]:
     """Yields (block, (chunk, usable training text)) if there is any."""
     marks, build = marks_of(scratch, chunk), _job(scratch).build
@@ -234,7 +237,7 @@ def texts(
         yield chunk.number // BLOCK_CHUNKS, (chunk.number, found)
 
 
-def encode(scratch: str, chunk: corpora.Chunk) -> Iterator[tuple[str, Any]]:
+def encode(scratch: str, chunk: chunks_lib.Chunk) -> Iterator[tuple[str, Any]]:
     """Yields what becomes of a chunk: parts of shards, counts and rejects."""
     encoded = _encoder(scratch)(encoder.Work(chunk, marks_of(scratch, chunk)))
     for part in encoded.parts:

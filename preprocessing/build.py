@@ -29,7 +29,7 @@ from pipeline import (
     locations,
     manifest,
     progress,
-    records,
+    sidecars,
     vocabulary,
 )
 from preprocessing import config, corpora, labels, lines, local_runner, summary
@@ -180,10 +180,10 @@ def _describe(
     if subwords.spm_model:
         path = pathlib.Path(subwords.spm_model)
         size = vocabulary.Vocabulary(path).size  # refuses what is not a model
-        if size > records.MAX_LENGTH:
+        if size > sidecars.MAX_LENGTH:
             raise exits.Refusal(
                 exits.MISMATCH,
-                f"--spm_model={path}: {size} pieces, at most {records.MAX_LENGTH}",
+                f"--spm_model={path}: {size} pieces, at most {sidecars.MAX_LENGTH}",
             )
     given = {
         "spm_model": subwords.spm_model,

@@ -13,7 +13,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from preprocessing import corpora, line_ranges, lines
+from preprocessing import chunks, corpora, line_ranges, lines
 
 
 class First(NamedTuple):
@@ -47,10 +47,10 @@ def firsts(num_rows: Sequence[int]) -> list[First]:
     >>> [tuple(first) for first in firsts([4500, 2000, 1])]
     [(0, 0), (3, 4500), (4, 6500), (5, 6501)]
     """
-    chunks = itertools.accumulate(
-        (-(-rows // corpora.CHUNK_ROWS) for rows in num_rows), initial=0
+    numbers = itertools.accumulate(
+        (-(-rows // chunks.CHUNK_ROWS) for rows in num_rows), initial=0
     )
-    return list(map(First, chunks, itertools.accumulate(num_rows, initial=0)))
+    return list(map(First, numbers, itertools.accumulate(num_rows, initial=0)))
 
 
 def is_splittable(source: corpora.Source) -> bool:
@@ -77,9 +77,9 @@ def places(
         num_rows: How many rows it has.
         indices: Of its files.
     """
-    for chunk, row in enumerate(range(0, num_rows, corpora.CHUNK_ROWS)):
+    for chunk, row in enumerate(range(0, num_rows, chunks.CHUNK_ROWS)):
         line = source.header_lines + row  # from 0
-        count = min(corpora.CHUNK_ROWS, num_rows - row)
+        count = min(chunks.CHUNK_ROWS, num_rows - row)
         yield Place(
             source=number,
             number=first.chunk + chunk,
@@ -89,20 +89,20 @@ def places(
         )
 
 
-def read(place: Place, source: corpora.Source, max_bytes: int) -> corpora.Chunk:
-    """Returns a chunk as `corpora.chunks` has it.
+def read(place: Place, source: corpora.Source, max_bytes: int) -> chunks.Chunk:
+    """Returns a chunk as `chunks.of_source` has it.
 
     Args:
         place: Where it is.
         source: Its source.
         max_bytes: Longest side.
     """
-    longest = corpora.longest_line(source, max_bytes)
+    longest = chunks.longest_line(source, max_bytes)
     texts = [
         line_ranges.read(path, span, longest)
         for path, span in zip(source.files, place.spans, strict=True)
     ]
-    return corpora.Chunk(
+    return chunks.Chunk(
         source=place.source,
         split=source.split,
         weight=source.weight,

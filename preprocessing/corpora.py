@@ -1,11 +1,8 @@
-"""Corpora: where raw pairs come from, as sources that are read in chunks.
+"""Corpora: where raw pairs come from, as sources.
 
-    flags                          sources                       chunks
-    --train=a.tsv,b.tsv      ->    a.tsv (train), b.tsv (train)  2,000 rows of one each
-    --valid_src --valid_tgt  ->    valid.en | valid.de (valid)   through all sources
-
-A chunk holds the lines themselves where a format has a row on each line, so that other
-processes take them apart, and rows where only a parser can.
+flags                          sources
+--train=a.tsv,b.tsv      ->    a.tsv (train), b.tsv (train)
+--valid_src --valid_tgt  ->    valid.en | valid.de (valid)
 """
 
 import csv
@@ -14,12 +11,10 @@ import functools
 import glob
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
 from pipeline import exits, locations
 from preprocessing import (
     built_in,
-    cleaning,
     corpus_config,
     file_formats,
     line_formats,
@@ -27,8 +22,6 @@ from preprocessing import (
     rows,
 )
 
-CHUNK_ROWS = 2_000
-_COLUMNS = 16  # as many sides of the longest kind fit on a line
 _TRAIN = "train"
 _DEFAULT_NAMES = {"pairs": ("src", "tgt"), "labels": ("text", "label")}
 
@@ -61,57 +54,6 @@ class Source:
     def may_train(self) -> bool:
         """Whether training pairs can come from it."""
         return self.split in (None, _TRAIN)
-
-
-class Chunk(NamedTuple):
-    """Consecutive rows of one source.
-
-    Attributes:
-        source: Index of the source.
-        split: The source's.
-        weight: The source's.
-        name: The source's.
-        number: Of the chunk in the corpus, from 0.
-        first_row: Number of its first row in the corpus, from 0.
-        first_line: Line number of its first row.
-        size: Number of rows.
-        texts: For each file its lines, joined by newlines; None where `parsed` is.
-        longest: Longer lines were cut, and are not taken apart.
-        reader: Takes the lines apart.
-        parsed: The rows of other formats.
-    """
-
-    source: int
-    split: str | None
-    weight: float
-    name: str
-    number: int
-    first_row: int
-    first_line: int
-    size: int
-    texts: tuple[bytes, ...] | None
-    longest: int
-    reader: line_formats.LineReader | None
-    parsed: list[rows.Row]
-
-    def rows(self) -> list[rows.Row]:
-        """Returns the rows, taken apart."""
-        if self.texts is None or self.reader is None:
-            return self.parsed
-        row = self.reader.row
-        sides = [text.split(b"\n") for text in self.texts]
-        found = [
-            row(number, side)
-            for number, side in enumerate(
-                zip(*sides, strict=True), start=self.first_line
-            )
-        ]
-        for index, line in enumerate(sides[0]):
-            if len(line) > self.longest:
-                found[index] = rows.Row(
-                    self.first_line + index, line, (), cleaning.TOO_LONG
-                )
-        return found
 
 
 def sources(
@@ -195,78 +137,6 @@ def num_rows(source: Source, facts: Sequence[lines.FileFacts]) -> int | None:
     if source.reader is None or facts[0].lines is None:
         return None
     return max(0, facts[0].lines - source.header_lines)
-
-
-def chunks(sources: Sequence[Source], max_bytes: int) -> Iterator[Chunk]:
-    """Yields the rows of all sources, in order, a chunk at a time."""
-    index = first_row = 0
-    for number, source in enumerate(sources):
-        for chunk in chunks_of(source, number, index, first_row, max_bytes):
-            yield chunk
-            index += 1
-            first_row += chunk.size
-
-
-def chunks_of(
-    source: Source, number: int, first_chunk: int, first_row: int, max_bytes: int
-) -> Iterator[Chunk]:
-    """Yields the rows of one source, in order, a chunk at a time.
-
-    Args:
-        source: The source.
-        number: Its index.
-        first_chunk: Chunks of the sources before it.
-        first_row: Rows of the sources before it.
-        max_bytes: Longest side.
-    """
-    first_line = 1 + source.header_lines
-    longest = longest_line(source, max_bytes)
-    for texts, parsed, size in _parts(source, longest):
-        yield Chunk(
-            source=number,
-            split=source.split,
-            weight=source.weight,
-            name=source.name,
-            number=first_chunk,
-            first_row=first_row,
-            first_line=first_line,
-            size=size,
-            texts=texts,
-            longest=longest,
-            reader=source.reader,
-            parsed=parsed,
-        )
-        first_chunk += 1
-        first_row += size
-        first_line += size
-
-
-def longest_line(source: Source, max_bytes: int) -> int:
-    """Returns where longer lines of a source are cut, in bytes.
-
-    A row of several columns may be longer than a side may be.
-    """
-    return max_bytes * (1 if len(source.files) > 1 else _COLUMNS)
-
-
-def _parts(
-    source: Source, longest: int
-) -> Iterator[tuple[tuple[bytes, ...] | None, list[rows.Row], int]]:
-    """Yields (joined lines of each file, parsed rows, number of rows)."""
-    if source.read_rows is not None:
-        parsed_rows = source.read_rows()
-        while part := list(itertools.islice(parsed_rows, CHUNK_ROWS)):
-            yield None, part, len(part)
-        return
-    readers = [
-        itertools.islice(lines.read(path, longest, encoding), source.header_lines, None)
-        for path, encoding in zip(source.files, source.encodings, strict=True)
-    ]
-    while True:
-        parts = [list(itertools.islice(reader, CHUNK_ROWS)) for reader in readers]
-        if not parts[0]:
-            return
-        yield tuple([b"\n".join(part) for part in parts]), [], len(parts[0])
 
 
 def _named(corpus: corpus_config.CorpusConfig, split: str) -> list[tuple[str, float]]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from preprocessing import config, corpora, splitting
+from preprocessing import chunks, config, splitting
 
 KEEP, IS_DUPLICATE, IS_OVERLAP = 0, 1, 2
 
@@ -40,7 +40,7 @@ class Fingerprinter:
     def __init__(self, build: config.BuildConfig) -> None:
         self._build = build
 
-    def __call__(self, chunk: corpora.Chunk) -> tuple[int, np.ndarray]:
+    def __call__(self, chunk: chunks.Chunk) -> tuple[int, np.ndarray]:
         """Returns how many rows there are, and fingerprints of those that were read."""
         found = []
         read = chunk.rows()
@@ -70,7 +70,7 @@ class Marks:
         self._rows = rows
         self.overlap = overlap or {}
 
-    def of(self, chunk: corpora.Chunk) -> bytes | None:
+    def of(self, chunk: chunks.Chunk) -> bytes | None:
         """Returns a mark for each row of a chunk, or None where all are kept."""
         if self._rows is None:
             return None

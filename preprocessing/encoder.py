@@ -7,27 +7,13 @@ shards, and what is drawn at random is drawn by hash or from a seed of the chunk
 
 import collections
 import dataclasses
-import gzip
 import hashlib
 from typing import NamedTuple
 
 import numpy as np
 
-from pipeline import exits, locations, manifest, records, vocabulary
-from preprocessing import (
-    cleaning,
-    config,
-    corpora,
-    duplicates,
-    labels,
-    rows,
-    splitting,
-)
-
-_MARKED = {
-    duplicates.IS_DUPLICATE: cleaning.DUPLICATE,
-    duplicates.IS_OVERLAP: cleaning.OVERLAP,
-}
+from pipeline import frames, locations, manifest, records, sidecars, vocabulary
+from preprocessing import chunks, cleaning, config, kept_pairs, labels, rejects_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +43,7 @@ class Work(NamedTuple):
         marks: One byte a row, see `duplicates`; None where all are kept.
     """
 
-    chunk: corpora.Chunk
+    chunk: chunks.Chunk
     marks: bytes | None
 
 
@@ -103,43 +89,11 @@ class Encoded(NamedTuple):
     rejects: bytes
 
 
-@dataclasses.dataclass
-class _Pairs:
-    """Pairs whose text is kept, a list for each property: tuples cost as much as ids.
-
-    Attributes:
-        rows: Where each was read.
-        splits: Of each.
-        src: Sources.
-        tgt: Targets, or the first of several references; empty where there are labels.
-        references: As they were read.
-        copies: How often each is written.
-        labels: Of each, where there are labels.
-    """
-
-    rows: list[rows.Row]
-    splits: list[str]
-    src: list[str]
-    tgt: list[str]
-    references: list[tuple[bytes, ...]]
-    copies: list[int]
-    labels: list[labels.Label | None]
-
-
 class _Ids(NamedTuple):
     """Subwords of each pair."""
 
     src: list[list[int]]
     tgt: list[list[int]]
-
-
-class _Reject(NamedTuple):
-    """A pair that is left out."""
-
-    split: str
-    line: int
-    reason: str
-    text: bytes
 
 
 def make(recipe: Recipe) -> "Encoder":
@@ -164,7 +118,9 @@ class Encoder:
 
     def __call__(self, work: Work) -> Encoded:
         """Returns what becomes of each row."""
-        pairs, rejects = self._texts(work)
+        pairs, rejects = kept_pairs.of_chunk(
+            work.chunk, work.marks, self._build, self._labels
+        )
         ids = self._ids(pairs)
         kept, too_long_or_short, truncated = self._bounded(pairs, ids)
         rejects += too_long_or_short
@@ -182,112 +138,31 @@ class Encoder:
             reasons=collections.Counter(
                 [(reject.split, reject.reason) for reject in rejects]
             ),
-            rejects=_reject_lines(work.chunk.name, rejects),
+            rejects=rejects_file.lines(work.chunk.name, rejects),
         )
 
-    def _texts(self, work: Work) -> tuple[_Pairs, list[_Reject]]:
-        """Returns the pairs whose text is kept, and the others."""
-        chunk = work.chunk
-        found = chunk.rows()
-        splits = splitting.splits_of(chunk, found, self._build)
-        plain = chunk.weight == 1 and self._labels is None
-        if plain and not any(work.marks or b""):
-            clean = cleaning.clean_together(found, self._build.cleaning)
-            if clean is not None:
-                references = [row.references for row in found]
-                ones = [1] * len(found)
-                none: list[labels.Label | None] = [None] * len(found)
-                return _Pairs(found, splits, *clean, references, ones, none), []
-        pairs = _Pairs([], [], [], [], [], [], [])
-        rejects: list[_Reject] = []
-        marks = work.marks or bytes(chunk.size)
-        for row, split, mark in zip(found, splits, marks, strict=True):
-            reason = self._add(pairs, chunk, row, split, mark)
-            if reason is not None:
-                rejects.append(_Reject(split, row.line, reason, _shown(row)))
-        return pairs, rejects
-
-    def _add(
-        self, pairs: _Pairs, chunk: corpora.Chunk, row: rows.Row, split: str, mark: int
-    ) -> str | None:
-        """Adds the pairs that a row holds, or returns why it is left out."""
-        train = split == "train"
-        result = cleaning.clean_text(row, self._build.cleaning, keep=not train)
-        if isinstance(result, str):
-            return result
-        copies = 1
-        if train:
-            if mark:
-                return _MARKED[mark]
-            if chunk.weight != 1:
-                copies = splitting.copies(chunk, row, self._build)
-            if not copies:
-                return cleaning.WEIGHT
-        src, texts = result
-        label = None
-        if self._labels is not None:
-            label = self._label(self._labels, row, texts[0], split, chunk.name)
-            if label is None:
-                return cleaning.LABEL
-            targets = [("", row.references)]
-        elif train:  # each reference is something to learn from
-            targets = [
-                (tgt, (raw,)) for tgt, raw in zip(texts, row.references, strict=True)
-            ]
-        else:
-            targets = [(texts[0], row.references)]
-        for tgt, references in targets:
-            pairs.rows.append(row)
-            pairs.splits.append(split)
-            pairs.src.append(src)
-            pairs.tgt.append(tgt)
-            pairs.references.append(references)
-            pairs.copies.append(copies)
-            pairs.labels.append(label)
-        return None
-
-    def _label(
-        self, known: labels.Labels, row: rows.Row, text: str, split: str, name: str
-    ) -> labels.Label | None:
-        """Returns a row's label, or None for shares of training that cannot be read.
-
-        Raises:
-            exits.Refusal: If there is no such class, or a held-out row has no label.
-        """
-        try:
-            return known.read(text)
-        except ValueError as error:
-            unknown = isinstance(error, labels.UnknownLabelError)
-            if split == "train" and not unknown:
-                return None
-            raise exits.Refusal(
-                exits.BAD_DATA,
-                f"{name}, line {row.line} ({split}): {error}; see --label_names and "
-                "--label_map",
-            ) from None
-
     def _bounded(
-        self, pairs: _Pairs, ids: _Ids
-    ) -> tuple[list[int], list[_Reject], collections.Counter[str]]:
+        self, pairs: kept_pairs.Pairs, ids: _Ids
+    ) -> tuple[list[int], list[rejects_file.Reject], collections.Counter[str]]:
         """Returns which pairs are kept, the others, and how many were cut, in `ids`."""
         bounds = self._build.cleaning
         num_src = np.fromiter(map(len, ids.src), np.int64, len(ids.src))
         num_tgt = np.fromiter(map(len, ids.tgt), np.int64, len(ids.tgt))
         other = num_src if self._tgt is None else num_tgt
         unusual = ~cleaning.plainly_good_lengths(num_src, other, bounds)
-        rejects: list[_Reject] = []
+        rejects: list[rejects_file.Reject] = []
         truncated = collections.Counter[str]()
         for index in np.flatnonzero(unusual).tolist():
             split, row = pairs.splits[index], pairs.rows[index]
             longer = max(num_src[index], num_tgt[index])
             reason: str | None = None
-            if longer > records.MAX_LENGTH:
+            if longer > sidecars.MAX_LENGTH:
                 reason = cleaning.TOO_LONG  # a character can become many
             elif split == "train":
                 reason = cleaning.check_lengths(num_src[index], other[index], bounds)
             if reason is not None:
                 text = b"\t".join((row.src, *pairs.references[index]))
-                rejects.append(_Reject(split, row.line, reason, text))
+                rejects.append(rejects_file.Reject(split, row.line, reason, text))
                 continue
             unusual[index] = False
             if split == "train" and longer >= bounds.max_length:
@@ -296,7 +171,7 @@ class Encoder:
                     side[index] = side[index][: bounds.max_length - 1]
         return np.flatnonzero(~unusual).tolist(), rejects, truncated
 
-    def _ids(self, pairs: _Pairs) -> _Ids:
+    def _ids(self, pairs: kept_pairs.Pairs) -> _Ids:
         """Returns the best segmentation of each pair."""
         src = self._src.encode(pairs.src)
         if self._tgt is None:
@@ -304,7 +179,7 @@ class Encoder:
         return _Ids(src, self._tgt.encode(pairs.tgt))
 
     def _parts(
-        self, index: int, pairs: _Pairs, ids: _Ids, kept: list[int]
+        self, index: int, pairs: kept_pairs.Pairs, ids: _Ids, kept: list[int]
     ) -> list[ShardPart]:
         """Returns the records of chunk `index`, by split, segmentation and shard."""
         parts = []
@@ -327,7 +202,12 @@ class Encoder:
         return parts
 
     def _resegmented(
-        self, index: int, number: int, pairs: _Pairs, own: list[int], best: _Ids
+        self,
+        index: int,
+        number: int,
+        pairs: kept_pairs.Pairs,
+        own: list[int],
+        best: _Ids,
     ) -> _Ids:
         """Returns segmentation `number`, drawn for the pairs `own`.
 
@@ -362,7 +242,7 @@ class Encoder:
         index: int,
         split: str,
         segmentation: int,
-        pairs: _Pairs,
+        pairs: kept_pairs.Pairs,
         own: list[int],
         ids: _Ids,
     ) -> list[ShardPart]:
@@ -372,9 +252,7 @@ class Encoder:
         num_tgt = list(map(len, ids.tgt))
         if with_text or self._labels is not None:
             framed = [
-                records.frame(
-                    self._serialized(pairs, pair, src_ids, tgt_ids, with_text)
-                )
+                frames.frame(self._serialized(pairs, pair, src_ids, tgt_ids, with_text))
                 for pair, src_ids, tgt_ids in zip(own, *ids, strict=True)
             ]
         else:
@@ -402,7 +280,7 @@ class Encoder:
 
     def _serialized(
         self,
-        pairs: _Pairs,
+        pairs: kept_pairs.Pairs,
         pair: int,
         src_ids: list[int],
         tgt_ids: list[int],
@@ -421,26 +299,3 @@ class Encoder:
             src_text,
             self._labels.names[label.id].encode(),
         )
-
-
-def _shown(row: rows.Row) -> bytes:
-    return b"\t".join((row.src, *row.references))
-
-
-def _reject_lines(name: str, rejects: list[_Reject]) -> bytes:
-    """Returns lines of the rejects file as one gzip member."""
-    if not rejects:
-        return b""
-    lines = []
-    for reject in rejects:
-        text = reject.text.decode(errors="backslashreplace")
-        escaped = text.replace("\\", "\\\\").replace("\n", "\\n")
-        escaped = escaped.replace("\r", "\\r")
-        fields = (name, str(reject.line), reject.reason, escaped)
-        lines.append("\t".join(fields) + "\n")
-    return compressed("".join(lines).encode())
-
-
-def compressed(content: bytes) -> bytes:
-    """Returns a gzip member without name or time; members may follow each other."""
-    return gzip.compress(content, compresslevel=6, mtime=0)

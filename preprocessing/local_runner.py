@@ -10,6 +10,7 @@ from typing import Any
 from pipeline import manifest, progress
 from preprocessing import (
     accounts,
+    chunks,
     config,
     corpora,
     duplicates,
@@ -124,8 +125,8 @@ class LocalRunner:
         finally:
             writer.abandon()
 
-    def _chunks(self) -> Iterator[corpora.Chunk]:
-        return corpora.chunks(self._sources, self._build.cleaning.max_bytes)
+    def _chunks(self) -> Iterator[chunks.Chunk]:
+        return chunks.of_sources(self._sources, self._build.cleaning.max_bytes)
 
     def _total(self, chosen: Iterable[corpora.Source]) -> int | None:
         """Returns the number of rows of some sources, None where it is not known."""

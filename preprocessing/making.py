@@ -130,20 +130,9 @@ class Making:
         scratch.mkdir()
         overlap = self._runner.find_marks(scratch) if self._needs_marks() else {}
         models = self._models()
-        recipe = encoder.Recipe(
-            src_model=models[0],
-            tgt_model=models[1] if len(models) > 1 else None,
-            label_names=label_names,
-            num_shards=tuple(self._num_shards().items()),
-            build=self._build,
-        )
-        splits, accounts = self._runner.encode(recipe, self._directory)
+        splits, accounts = self._encode(models, label_names)
         shutil.rmtree(scratch)
-        names = [source.name for source in self._sources]
-        limit = self._build.corpus.max_reject_fraction
-        for line in shards.check_losses(names, accounts, limit):
-            progress.logger.warning("%s", line)
-        shards.check_not_empty(splits)
+        self._check(splits, accounts)
         for entry, account in zip(described, accounts, strict=False):
             entry.update(account.as_json())
         entries = [_vocabulary_entry(path) for path in models]
@@ -160,6 +149,31 @@ class Making:
         )
         manifest.write(done, self._directory)
         return done
+
+    def _encode(
+        self, models: Sequence[pathlib.Path], label_names: tuple[str, ...]
+    ) -> tuple[dict[str, manifest.Split], list[accounts_lib.Account]]:
+        """Has the shards written; returns what became of each split and source."""
+        recipe = encoder.Recipe(
+            src_model=models[0],
+            tgt_model=models[1] if len(models) > 1 else None,
+            label_names=label_names,
+            num_shards=tuple(self._num_shards().items()),
+            build=self._build,
+        )
+        return self._runner.encode(recipe, self._directory)
+
+    def _check(
+        self,
+        splits: dict[str, manifest.Split],
+        accounts: list[accounts_lib.Account],
+    ) -> None:
+        """Warns of rows that sources lost, and refuses if they are too many or all."""
+        names = [source.name for source in self._sources]
+        limit = self._build.corpus.max_reject_fraction
+        for line in shards.check_losses(names, accounts, limit):
+            progress.logger.warning("%s", line)
+        shards.check_not_empty(splits)
 
     def _num_shards(self) -> dict[str, int]:
         counts = dict.fromkeys(manifest.SPLITS, _NUM_HELD_OUT_SHARDS)

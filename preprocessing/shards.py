@@ -9,10 +9,8 @@ import pathlib
 
 import numpy as np
 
-from pipeline import exits, files, manifest, records
-from preprocessing import accounts, cleaning, encoder
-
-REJECTS_HEADER = b"source\tline\treason\ttext\n"
+from pipeline import exits, files, manifest, sidecars
+from preprocessing import accounts, cleaning, encoder, rejects_file
 
 
 class Writer:
@@ -46,7 +44,7 @@ class Writer:
         self._counts: accounts.Counts = collections.Counter()
         self._num_sources = num_sources
         self._rejects_file = (directory / "rejects.tsv.gz").open("wb")
-        self._rejects_file.write(encoder.compressed(REJECTS_HEADER))
+        self._rejects_file.write(rejects_file.compressed(rejects_file.HEADER))
 
     @property
     def accounts(self) -> list[accounts.Account]:
@@ -140,7 +138,7 @@ class _OpenShard:
         name = manifest.shard_name(self._split, index, count, self._segmentation)
         path = self._path.rename(self._directory / name)
         lengths = self.lengths.tobytes()
-        sidecar = records.lengths_path(path)
+        sidecar = sidecars.lengths_path(path)
         sidecar.write_bytes(lengths)
         files.fsync(path)
         files.fsync(sidecar)

@@ -8,7 +8,7 @@ import functools
 import hashlib
 from collections.abc import Sequence
 
-from preprocessing import config, corpora, rows
+from preprocessing import chunks, config, rows
 
 
 def draw(key: bytes, seed: int, use: bytes) -> float:
@@ -30,7 +30,7 @@ def _seeded(seed: int, use: bytes) -> "hashlib.blake2b":
 
 
 def splits_of(
-    chunk: corpora.Chunk, found: Sequence[rows.Row], build: config.BuildConfig
+    chunk: chunks.Chunk, found: Sequence[rows.Row], build: config.BuildConfig
 ) -> list[str]:
     """Returns the split of each row: that of its source, or by a hash of the row."""
     if chunk.split is not None:
@@ -50,7 +50,7 @@ def splits_of(
     ]
 
 
-def copies(chunk: corpora.Chunk, row: rows.Row, build: config.BuildConfig) -> int:
+def copies(chunk: chunks.Chunk, row: rows.Row, build: config.BuildConfig) -> int:
     """Returns how often a training pair is written: its corpus's weight.
 
     The part after the point is drawn by hash: of weight 1.5, every second pair is

@@ -6,11 +6,11 @@ Nothing in it depends on other chunks, so any number of processes can look for i
 from collections.abc import Iterator, Sequence
 
 from pipeline import exits
-from preprocessing import cleaning, config, corpora, labels, rows, splitting
+from preprocessing import chunks, cleaning, config, labels, rows, splitting
 
 
 def training_rows(
-    chunk: corpora.Chunk, marks: bytes | None, build: config.BuildConfig
+    chunk: chunks.Chunk, marks: bytes | None, build: config.BuildConfig
 ) -> Iterator[rows.Row]:
     """Yields the rows of the training split that are no duplicates.
 
@@ -29,7 +29,7 @@ def training_rows(
 
 
 def texts(
-    chunk: corpora.Chunk,
+    chunk: chunks.Chunk,
     marks: bytes | None,
     build: config.BuildConfig,
     sides: Sequence[str],
@@ -50,7 +50,7 @@ def texts(
 
 
 def label_names(
-    chunk: corpora.Chunk, build: config.BuildConfig, renamed: dict[str, str] | None
+    chunk: chunks.Chunk, build: config.BuildConfig, renamed: dict[str, str] | None
 ) -> set[str]:
     """Returns the names of the classes in the training rows.
 
@@ -76,7 +76,7 @@ def label_names(
 
 
 def first_reason(
-    chunk: corpora.Chunk, marks: bytes | None, build: config.BuildConfig
+    chunk: chunks.Chunk, marks: bytes | None, build: config.BuildConfig
 ) -> str:
     """Returns why the first training row was left out, as a phrase."""
     for row in training_rows(chunk, marks, build):

@@ -22,11 +22,13 @@ from flags import binding
 from pipeline import (
     exits,
     files,
+    frames,
     knobs,
     manifest,
     progress,
     records,
     runtime,
+    sidecars,
     vocabulary,
 )
 
@@ -148,14 +150,14 @@ def _check_shard(
     path: pathlib.Path, shard: manifest.Shard, sizes: tuple[int, int], num_labels: int
 ) -> None:
     """Reads a shard: frames, hash, lengths, ids, labels."""
-    if damage := records.locate_damage(path):
+    if damage := frames.locate_damage(path):
         raise _wrong(path, damage)
     if files.sha256(path) != shard.sha256:
         raise _wrong(path, "its SHA-256 differs from the manifest's")
-    sidecar = records.lengths_path(path)
+    sidecar = sidecars.lengths_path(path)
     if files.sha256(sidecar) != shard.lengths_sha256:
         raise _wrong(sidecar, "its SHA-256 differs from the manifest's")
-    wanted = records.read_lengths(path, shard.records).astype(np.int64)
+    wanted = sidecars.read_lengths(path, shard.records).astype(np.int64)
     first = 0
     for src, tgt, lengths in records.read_ids(path, _BATCH_RECORDS):
         rows = wanted[first : first + len(lengths)]
@@ -189,7 +191,7 @@ def _check_shard(
 def _check_histogram(data_dir: pathlib.Path, name: str, split: manifest.Split) -> None:
     lengths = np.concatenate(
         [
-            records.read_lengths(data_dir / shard.name, shard.records)
+            sidecars.read_lengths(data_dir / shard.name, shard.records)
             for shard in split.all_shards
         ]
     )

@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline import config as pipeline_config
 from pipeline import (
+    data_sources,
     exits,
     files,
     input_pipeline,
@@ -17,6 +18,7 @@ from pipeline import (
     pictures,
     progress,
     records,
+    shard_damage,
     vocabulary,
 )
 from trainers import (
@@ -85,7 +87,7 @@ def evaluate(
     batch = pipeline_config.BatchConfig(
         tokens_per_batch=max(_BATCH_TOKENS, longest), num_buckets=_NUM_BUCKETS
     )
-    source = input_pipeline.open_split(data_dir, split, batch, seed=0)
+    source = data_sources.open_split(data_dir, split, batch, seed=0)
     step = classification.ClassificationStep(model, len(names))
     outcome = step(input_pipeline.epoch(source))
     result = {
@@ -160,7 +162,7 @@ def _write_confusions(
 
 def _wrong(
     predictor: prediction.Predictor,
-    source: input_pipeline.Source,
+    source: data_sources.Source,
     names: Sequence[str],
     count: int,
 ) -> list[str]:
@@ -168,7 +170,7 @@ def _wrong(
     if not count:
         return []
     shards = [paths[0] for paths in source.shards]
-    with input_pipeline.reading(source):
+    with shard_damage.reading(source):
         texts = [text for text, _ in records.read_texts(shards)]
         labels = np.concatenate([records.read_label_ids(shard) for shard in shards])
     said = predictor(texts).probabilities

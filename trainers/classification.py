@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import tensorflow as tf
 
-from pipeline import batching, input_pipeline, records
+from pipeline import batching, data_sources, input_pipeline, records, shard_damage
 from trainers import class_losses, noise, validation
 from trainers.models import seq2vec
 
@@ -106,7 +106,7 @@ class Validation:
     def __init__(
         self,
         model: seq2vec.Classifier,
-        source: input_pipeline.Source,
+        source: data_sources.Source,
         num_classes: int,
         is_stopping: Callable[[], bool],
     ) -> None:
@@ -131,11 +131,11 @@ class Validation:
         return validation.Result(self._step(stoppable).metrics(), "")
 
 
-def balanced_weights(source: input_pipeline.Source, num_classes: int) -> np.ndarray:
+def balanced_weights(source: data_sources.Source, num_classes: int) -> np.ndarray:
     """Returns `class_losses.balanced_weights` of a split, float64 [C].
 
     Of soft labels the likeliest class counts.
     """
-    with input_pipeline.reading(source):
+    with shard_damage.reading(source):
         labels = [records.read_label_ids(files[0]) for files in source.shards]
     return class_losses.balanced_weights(np.concatenate(labels), num_classes)

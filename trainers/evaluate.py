@@ -258,11 +258,11 @@ def _baseline(
     vocabularies: vocabulary.Vocabularies,
     examples: "evaluation.Examples",
 ) -> dict[str, float]:
-    from pipeline import input_pipeline
+    from pipeline import shard_damage
     from trainers import baselines, scores
 
     shards = facts.shard_paths(data_dir, "train")
-    with input_pipeline.reading_shards(shards):
+    with shard_damage.reading_shards(shards):
         dictionary = baselines.Dictionary.learn(shards, vocabularies)
     found = scores.edits(
         [dictionary.translate(text) for text in examples.sources],

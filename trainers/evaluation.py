@@ -5,16 +5,25 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from pipeline import batching, input_pipeline, locations, progress, records, vocabulary
+from pipeline import (
+    batching,
+    data_sources,
+    input_pipeline,
+    locations,
+    progress,
+    records,
+    shard_damage,
+    vocabulary,
+)
 from pipeline import config as pipeline_config
 from pipeline import manifest as manifest_lib
-from trainers import comparison, rouge, scores, train_step, translation
+from trainers import comparison, evaluation_step, rouge, scores, translation
 
 _BATCH_TOKENS = 4096
 _NUM_BUCKETS = 16
 _LENGTHS = (8, 16, 32, 64, 128, 256)  # upper bounds of the length table, in tokens
 
-Losses = Callable[[train_step.EvaluationStep], dict[str, float]]
+Losses = Callable[[evaluation_step.EvaluationStep], dict[str, float]]
 
 
 class Examples(NamedTuple):
@@ -47,8 +56,8 @@ def of_split(
     batch = pipeline_config.BatchConfig(
         tokens_per_batch=max(_BATCH_TOKENS, longest), num_buckets=_NUM_BUCKETS
     )
-    source = input_pipeline.open_split(data_dir, split, batch, seed=0)
-    with input_pipeline.reading(source):
+    source = data_sources.open_split(data_dir, split, batch, seed=0)
+    with shard_damage.reading(source):
         texts = records.read_texts([files[0] for files in source.shards])
     return Examples(
         name=split,
@@ -106,7 +115,7 @@ def losses(model: Any, examples: Examples) -> dict[str, Any]:
     """Returns loss, perplexity and token accuracy; None each for an ensemble."""
     if not hasattr(model, "losses"):
         return dict.fromkeys(("loss", "perplexity", "token_accuracy"))
-    step = train_step.EvaluationStep(model)
+    step = evaluation_step.EvaluationStep(model)
     found = examples.losses(step)
     return {
         **found,

@@ -74,12 +74,12 @@ def _planned(run: Any, workdir: pathlib.Path) -> "batches.Batches | str":
     """Returns the batches of a run, planned again, or why they cannot be."""
     if isinstance(run, str):
         return run
-    from trainers import training
+    from trainers import preparing
     from trainers.reporting import writing
 
     try:
         corpora = mixing.corpora(run.run.data_path, run.batch)
-        source = training.open_source(run, corpora, on_gpu=_was_on_gpu(workdir))
+        source = preparing.open_source(run, corpora, on_gpu=_was_on_gpu(workdir))
         return writing.of_plan(run, source.plan)
     except exits.Refusal as error:
         return f"Not known, as the data cannot be read any more: {error}"

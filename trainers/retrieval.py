@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipeline import batching, input_pipeline, vocabulary
+from pipeline import batching, data_sources, input_pipeline, vocabulary
 from trainers import losses, validation
 from trainers.models import text_pairs
 
@@ -86,7 +86,7 @@ class Validation:
     def __init__(
         self,
         model: text_pairs.TextPairs,
-        source: input_pipeline.Source,
+        source: data_sources.Source,
         is_stopping: Callable[[], bool],
     ) -> None:
         """Args: is_stopping: whether to give up, asked between batches."""

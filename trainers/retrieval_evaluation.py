@@ -5,6 +5,7 @@ from typing import Any
 
 from pipeline import config as pipeline_config
 from pipeline import (
+    data_sources,
     examples,
     exits,
     input_pipeline,
@@ -63,7 +64,7 @@ def evaluate(
     batch = pipeline_config.BatchConfig(
         tokens_per_batch=max(_BATCH_TOKENS, longest), num_buckets=_NUM_BUCKETS
     )
-    source = input_pipeline.open_split(
+    source = data_sources.open_split(
         data_dir, split, batch, seed=0, kind=examples.TEXTS
     )
     step = retrieval.RetrievalStep(model)

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from pipeline import input_pipeline
+from pipeline import data_sources
 from pipeline import plan as plan_lib
 from trainers import (
     clock,
@@ -26,7 +26,7 @@ class Run:
     directory: run_directory.RunDirectory
     step: train_step.TrainStep
     validation: validation.Validate | None
-    source: input_pipeline.Source
+    source: data_sources.Source
     cursor: plan_lib.Cursor
     state: run_state.RunState
     watch: clock.Clock

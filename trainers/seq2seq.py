@@ -41,7 +41,15 @@ def main(asked: config.Seq2SeqConfig) -> None:
             cpu_devices=asked.distribution.cpu_devices,
             find_devices=worker.num_workers == 1,
         )
-        from trainers import precision, replicas, starting, tasks, training, validation
+        from trainers import (
+            precision,
+            preparing,
+            replicas,
+            starting,
+            tasks,
+            training,
+            validation,
+        )
         from trainers.models import build
 
         over = replicas.make(asked.distribution, asked.batch.plan_lanes)
@@ -55,19 +63,16 @@ def main(asked: config.Seq2SeqConfig) -> None:
         directory = run_directory.RunDirectory(workdir, worker.number)
         with over.scope():
             model = build.make(asked, vocabularies, dtype)
-        ready = training.prepare(
-            asked,
+        parts = preparing.Parts(
             tasks.SEQ2SEQ,
-            corpora,
-            unchanged,
             model,
             pieces=starting.pieces_of(vocabularies),
-            dtype=dtype,
             validate=lambda budgeted: validation.make(
                 budgeted, vocabularies, model, lambda: bool(stop)
             ),
-            stop=stop,
-            over=over,
+        )
+        ready = preparing.prepare(
+            asked, parts, corpora, unchanged, dtype=dtype, stop=stop, over=over
         )
         # Not before the checkpoint agrees: a refused command changes nothing.
         if over.is_chief:

@@ -42,7 +42,7 @@ def main(asked: seq2vec_config.Seq2VecConfig) -> None:
             cpu_devices=asked.distribution.cpu_devices,
             find_devices=worker.num_workers == 1,
         )
-        from trainers import precision, replicas, training, vector_tasks
+        from trainers import precision, preparing, replicas, training, vector_tasks
 
         over = replicas.make(asked.distribution, asked.batch.plan_lanes)
         stop.listen()
@@ -56,18 +56,8 @@ def main(asked: seq2vec_config.Seq2VecConfig) -> None:
             "vocabulary": [entry.sha256 for entry in entries],
             "labels": names,
         }
-        ready = training.prepare(
-            asked,
-            parts.task,
-            corpora,
-            unchanged,
-            parts.model,
-            pieces=parts.pieces,
-            kind=parts.kind,
-            dtype=dtype,
-            validate=parts.validate,
-            stop=stop,
-            over=over,
+        ready = preparing.prepare(
+            asked, parts, corpora, unchanged, dtype=dtype, stop=stop, over=over
         )
         directory = run_directory.RunDirectory(workdir, worker.number)
         # Not before the checkpoint agrees: a refused command changes nothing.

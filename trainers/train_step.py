@@ -1,4 +1,4 @@
-"""The one traced training step, and the step that only evaluates.
+"""The one traced training step.
 
 What changes during a run lives in variables that the traced functions close over: the
 step, the learning rate, the totals since they were last read. So the input signature is
@@ -8,7 +8,7 @@ epochs, learning rate or evaluations in between.
 
 import contextlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -18,79 +18,19 @@ from trainers import (
     averages,
     gradient_sums,
     local,
+    loss_scale,
     losses,
     naming,
     noise,
     optimizer_config,
     optimizers,
     replicas,
+    totals,
 )
-
-_FIRST_LOSS_SCALE = 2.0**15
-_LOSS_SCALE_STEPS = 2000
-
-
-class Model(Protocol):
-    """What a model must do to be trained."""
-
-    def losses(
-        self, batch: Any, *, smoothing: tf.Tensor, draw: noise.Noise
-    ) -> losses.Losses:
-        """Returns the loss over the real targets of a batch, in sums."""
 
 
 class RetracedError(RuntimeError):
     """A step was traced twice: a bug here or in the model."""
-
-
-class Totals(tf.Module):
-    """Sums over the steps since the last reading, on the device until read."""
-
-    def __init__(self) -> None:
-        """Begins at 0."""
-        super().__init__()
-        self.sums = {
-            name: tf.Variable(0.0, dtype=tf.float64) for name in losses.Losses._fields
-        }
-        self.sums |= {
-            name: tf.Variable(0.0, dtype=tf.float64)
-            for name in ("gradient_norm", "steps", "skipped", *batching.Counts._fields)
-        }
-
-    def add(self, values: dict[str, tf.Tensor]) -> None:
-        """Adds to some of the sums, in the graph."""
-        for name, value in values.items():
-            local.assign_add(self.sums[name], tf.cast(value, tf.float64))
-
-    def take(self) -> dict[str, float]:
-        """Returns the sums and begins again at 0."""
-        values = {name: float(variable.numpy()) for name, variable in self.sums.items()}
-        for variable in self.sums.values():
-            variable.assign(0.0)
-        return values
-
-
-class LossScale(tf.Module):
-    """What a float16 loss is multiplied by, so that small gradients are not lost.
-
-    Micikevicius et al. 2018, https://arxiv.org/abs/1710.03740, section 3.2: halved when
-    a gradient overflows, doubled after so many steps without.
-    """
-
-    def __init__(self) -> None:
-        """Begins high; the first steps find what fits."""
-        super().__init__()
-        self.value = tf.Variable(_FIRST_LOSS_SCALE, trainable=False)
-        self.good_steps = tf.Variable(0, dtype=tf.int64, trainable=False)
-
-    def update(self, finite: tf.Tensor, live: tf.Tensor) -> None:
-        """Moves the scale after a step, in the graph."""
-        due = self.good_steps + 1 >= _LOSS_SCALE_STEPS
-        grown = tf.where(due, self.value * 2.0, self.value)
-        value = tf.where(finite, grown, tf.maximum(self.value / 2.0, 1.0))
-        good = tf.where(finite & ~due, self.good_steps + 1, 0)
-        local.assign(self.value, tf.where(live, value, self.value))
-        local.assign(self.good_steps, tf.where(live, good, self.good_steps))
 
 
 class TrainStep(tf.Module):
@@ -134,18 +74,7 @@ class TrainStep(tf.Module):
         # Of norms and factors: that of the weights, float64 only in tests.
         self._sum_dtype = next(iter(weights.values())).dtype
         self.optimizer = optimizers.make(optimizer, weights)
-        self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self.skipped_steps = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self.skipped_in_row = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self.most_skipped_in_row = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self.learning_rate = tf.Variable(0.0, trainable=False)
-        self.label_smoothing = tf.Variable(label_smoothing, trainable=False)
-        self.totals = Totals()
-        if optimizer.ema_decay:
-            self.ema_decay = tf.Variable(optimizer.ema_decay, trainable=False)
-            self.ema = averages.Average(weights)
-        if dtype == "float16":
-            self.loss_scale = LossScale()
+        self._make_variables(label_smoothing, dtype)
         self._seed, self._spec = seed, spec
         # Unset while memory is tried: everything runs, nothing changes.
         self._live = tf.Variable(True, trainable=False)
@@ -159,6 +88,21 @@ class TrainStep(tf.Module):
         self._over = over
         self._traced = over.traced(self._update, spec, xla=xla)
         self._traced_accumulation = over.traced(self._accumulate, spec, xla=xla)
+
+    def _make_variables(self, label_smoothing: float, dtype: str) -> None:
+        """Makes what changes during a run beside weights and moments."""
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.skipped_steps = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.skipped_in_row = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.most_skipped_in_row = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.learning_rate = tf.Variable(0.0, trainable=False)
+        self.label_smoothing = tf.Variable(label_smoothing, trainable=False)
+        self.totals = totals.Totals()
+        if self._config.ema_decay:
+            self.ema_decay = tf.Variable(self._config.ema_decay, trainable=False)
+            self.ema = averages.Average(self._weights)
+        if dtype == "float16":
+            self.loss_scale = loss_scale.LossScale()
 
     @property
     def num_weights(self) -> int:
@@ -324,7 +268,7 @@ class TrainStep(tf.Module):
         )
         if self._config.ema_decay:
             self.ema.update(self._weights, self.ema_decay, updates, finite & live)
-        self._count(counts, sums, norm, finite, live)
+        self.totals.count(counts, sums, norm, finite, live)
 
     def _sums(
         self, batch: Any, live: tf.Tensor
@@ -345,61 +289,6 @@ class TrainStep(tf.Module):
         local.assign(
             self.most_skipped_in_row, tf.maximum(self.most_skipped_in_row, in_row)
         )
-
-    def _count(
-        self,
-        counts: batching.Counts,
-        sums: losses.Losses,
-        norm: tf.Tensor,
-        finite: tf.Tensor,
-        live: tf.Tensor,
-    ) -> None:
-        """Adds a step to the totals; a skipped one only as such, a trial not at all."""
-        measured = {**sums._asdict(), "gradient_norm": norm, "steps": tf.constant(1.0)}
-        counted = {
-            name: tf.where(finite & live, value, tf.zeros_like(value))
-            for name, value in measured.items()
-        }
-        others = {"skipped": tf.cast(~finite, tf.float32), **counts._asdict()}
-        counted |= {
-            name: tf.where(live, value, tf.zeros_like(value))
-            for name, value in others.items()
-        }
-        self.totals.add(counted)
-
-
-class EvaluationStep:
-    """Losses without dropout or smoothing, traced once."""
-
-    def __init__(self, model: Model, spec: Any = batching.SPEC) -> None:
-        """Wraps a model; nothing is traced yet."""
-        self._traced = tf.function(
-            lambda batch: model.losses(
-                batch, smoothing=tf.constant(0.0), draw=noise.NONE
-            ),
-            input_signature=[spec],
-            autograph=False,
-        )
-
-    @property
-    def num_traces(self) -> int:
-        """How often the step was traced in this process."""
-        return self._traced.experimental_get_tracing_count()
-
-    def __call__(self, batches: Iterable[Any]) -> dict[str, float]:
-        """Returns the means over all real target tokens of some batches.
-
-        Returns:
-            loss, in nats a token, and token_accuracy.
-        """
-        total = np.zeros(len(losses.Losses._fields))
-        for batch in batches:
-            total += np.array([float(value) for value in self._traced(batch)])
-        sums = losses.Losses(*total)
-        return {
-            "loss": sums.nll_sum / sums.num_tokens,
-            "token_accuracy": sums.num_correct / sums.num_tokens,
-        }
 
 
 def _check_connected(gradients: dict[str, tf.Tensor | None]) -> None:

@@ -1,193 +1,34 @@
-"""A training run of any task: made, run, summed up."""
+"""A training run of any task, once it is prepared: run and summed up."""
 
 import dataclasses
 import functools
 import itertools
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from pipeline import config as pipeline_config
 from pipeline import (
-    examples,
     exits,
     fail_points,
     input_pipeline,
-    knobs,
-    mixing,
     progress,
 )
 from pipeline import plan as plan_lib
 from trainers import (
     actions,
-    auto_batch,
     checkpoints,
     clock,
-    config,
     loop,
     machine,
     memory_trial,
     naming,
-    replicas,
-    resuming,
-    run_directory,
-    run_state,
     schedules,
-    signals,
-    starting,
     summary,
-    tasks,
-    train_step,
-    validation,
 )
 from trainers import run as run_lib
-
-
-def open_source(
-    asked: config.TrainConfig,
-    corpora: Sequence[mixing.Corpus],
-    kind: examples.Kind | None = None,
-    *,
-    on_gpu: bool | None = None,
-) -> input_pipeline.Source:
-    """Returns what to train on, with the plan of its batches.
-
-    Args:
-        asked: The config.
-        corpora: What to train on.
-        kind: Of the examples; None for what the data says.
-        on_gpu: Where the run is, for the boundaries of buckets; None for here.
-
-    Raises:
-        exits.Refusal: If the settings leave nothing to read, or a file is missing.
-    """
-    if on_gpu is None:
-        on_gpu = bool(tf.config.list_physical_devices("GPU"))
-    return input_pipeline.open_corpora(
-        corpora,
-        "train",
-        asked.batch,
-        seed=asked.run.seed,
-        default_multiple=8 if on_gpu else 1,
-        kind=kind,
-    )
-
-
-def _fitting_tokens(
-    asked: config.TrainConfig,
-    corpora: Sequence[mixing.Corpus],
-    kind: examples.Kind | None,
-    step: train_step.TrainStep,
-) -> int:
-    """Returns the budget of tokens that memory has room for."""
-    sides = np.concatenate(
-        [
-            corpus.facts.split("train").joint_histogram() * [1, 1, corpus.rate]
-            for corpus in corpora
-        ]
-    )
-    longer = sides[:, :2].max(axis=1) + 1  # with BOS or EOS
-    kept = longer <= (asked.batch.max_length or longer.max())
-
-    def peak_bytes(tokens: int) -> float:
-        source = open_source(auto_batch.with_tokens(asked, tokens), corpora, kind)
-        step.try_memory(memory_trial.largest_batches(source.plan, source.kind))
-        return machine.peak_bytes()
-
-    return auto_batch.fit(
-        peak_bytes,
-        room_bytes=machine.room_bytes(),
-        longest=int(longer[kept].max(initial=1)),
-        epoch_tokens=int((longer * sides[:, 2])[kept].sum()),
-    )
-
-
-def prepare(
-    asked: config.TrainConfig,
-    task: tasks.Task,
-    corpora: Sequence[mixing.Corpus],
-    facts: dict[str, Any],
-    model: tf.Module,
-    *,
-    pieces: starting.Pieces,
-    kind: examples.Kind | None = None,
-    dtype: str,
-    validate: Callable[[Any], validation.Validate | None],
-    stop: signals.StopRequest,
-    over: replicas.Replicas = replicas.ALONE,
-) -> run_lib.Run:
-    """Makes the step, and restores the newest checkpoint.
-
-    Args:
-        asked: The config.
-        task: What the batches are.
-        corpora: What to train on.
-        facts: What a resumed run must find unchanged, such as its flags.
-        model: With fresh weights.
-        pieces: Its subwords.
-        kind: Of the examples; None for what the data says.
-        dtype: What it computes in.
-        validate: Returns how to validate for a config with a budget; called once the
-            checkpoint agrees.
-        stop: Whether the process was asked to stop.
-        over: The replicas, in whose scope the model was made.
-
-    Raises:
-        exits.Refusal: If the run cannot be what was asked.
-    """
-    directory = run_directory.RunDirectory(asked.run.workdir_path, over.worker.number)
-    with over.scope():
-        step = train_step.TrainStep(
-            model,
-            asked.optimizer,
-            label_smoothing=asked.run.label_smoothing,
-            seed=asked.run.seed,
-            dtype=dtype,
-            spec=task.spec,
-            frozen=starting.frozen(list(naming.variables(model)), asked.start.freeze),
-            xla=asked.run.xla,
-            over=over,
-        )
-    if asked.batch.tokens_per_batch == pipeline_config.AUTO:
-        saved = resuming.saved_flag(directory, "tokens_per_batch")
-        tokens = saved or _fitting_tokens(asked, corpora, kind, step)
-        progress.logger.info("--tokens_per_batch=auto is %d", tokens)
-        asked = auto_batch.with_tokens(asked, tokens)
-        facts = {**facts, "flags": {**facts["flags"], "tokens_per_batch": tokens}}
-    source = open_source(asked, corpora, kind)
-    state = run_state.RunState({**facts, "plan": source.plan.digest})
-    cursor, secs = resuming.restore(
-        directory,
-        step,
-        state,
-        new_data=asked.run.new_data,
-        defaults=knobs.defaults(asked),
-        over=over,
-    )
-    if not step.step.numpy():
-        reports = starting.begin(starting.weights_of(model), asked.start, pieces)
-        step.restart_average()
-        for report in reports:
-            progress.logger.info("%s", report)
-        directory.write_start([dataclasses.asdict(report) for report in reports])
-    directory.truncate_logs(int(step.step.numpy()), unvalidated=state.unvalidated)
-    return run_lib.Run(
-        config=asked,
-        task=task,
-        directory=directory,
-        step=step,
-        validation=validate(asked),
-        source=source,
-        cursor=cursor,
-        state=state,
-        watch=clock.Clock(secs),
-        stop=stop,
-        over=over,
-    )
 
 
 def run(ready: run_lib.Run) -> None:
@@ -209,6 +50,7 @@ def run(ready: run_lib.Run) -> None:
             "goes on",
         )
     _announce(ready)
+    _announce_checkpoints(ready)
     _try_memory(ready)
     if ready.config.run.xla:
         _compile(ready)
@@ -246,7 +88,8 @@ def _finished(ready: run_lib.Run) -> str | None:
 
 
 def _announce(ready: run_lib.Run) -> None:
-    plan, asked = ready.source.plan, ready.config.run
+    """Says what will be trained on what."""
+    plan = ready.source.plan
     num_batches, exact = plan.about_batches(0)
     progress.logger.info(
         "%s weights; %s examples, %d buckets, %s batches in the first epoch, plan %s; "
@@ -263,6 +106,11 @@ def _announce(ready: run_lib.Run) -> None:
             "%s pairs are longer than --max_length and left out",
             f"{plan.num_too_long:,}",
         )
+
+
+def _announce_checkpoints(ready: run_lib.Run) -> None:
+    """Says how large checkpoints are, and warns where there may be no room for them."""
+    asked = ready.config.run
     size = sum(
         variable.dtype.size * variable.shape.num_elements()
         for variable in naming.variables(ready.step).values()
@@ -314,11 +162,9 @@ def _compile(ready: run_lib.Run) -> None:
 
 def _loop(ready: run_lib.Run) -> None:
     """Takes the steps, and writes the summary however the run ends."""
-    asked = ready.config.run
-    last, first = asked.num_steps, ready.next_step
+    last, first = ready.config.run.num_steps, ready.next_step
     shapes: set[tuple[tuple[int, ...], ...]] = set()
     stream = input_pipeline.Stream(ready.source, ready.cursor, reader=ready.over.reader)
-    schedule = schedules.make(ready.config.schedule, last)
     with progress.Progress("training", unit="steps", total=last, done=first - 1) as bar:
         log = actions.Log(
             ready.step,
@@ -327,38 +173,21 @@ def _loop(ready: run_lib.Run) -> None:
             ready.watch,
             bar,
             ready.task,
-            every=asked.log_every_steps,
+            every=ready.config.run.log_every_steps,
             last_step=last,
         )
         if first == 1:
             log.lengths(_sample_of_lengths(ready.source.plan))
-        watching: list[loop.Action] = [
-            log,
-            actions.Watch(ready.step, ready.config.optimizer.max_bad_steps, last),
-        ]
-        if asked.profiled:
-            watching.append(actions.Profile(ready.directory, *asked.profiled))
-        judging = _judging(ready, stream, bar)
+        watching, judging = _watching(ready, log), _judging(ready, stream, bar)
 
         def summarize(finished: str) -> None:
             summary.write(ready, log, stream, len(shapes), finished)
 
-        finished = "steps"
-        ready.watch.restart_window()
         try:
-            if ready.state.unvalidated:  # a signal cut this short
-                for action in judging:
-                    action(first - 1)
-            loop.run(
-                ready.step,
-                _micro_batches(stream, ready.config.optimizer.accumulate_steps, shapes),
-                lambda step: schedule(step) * ready.state.rate_factor,
-                [*watching, *judging],
-                first_step=first,
-                num_steps=last,
+            batches = _micro_batches(
+                stream, ready.config.optimizer.accumulate_steps, shapes
             )
-        except actions.FinishedError as reason:
-            finished = str(reason)
+            finished = _take_steps(ready, batches, watching, judging)
         except exits.Refusal as refusal:
             reasons = {exits.PREEMPTED: "preempted", exits.DIVERGED: "diverged"}
             summarize(reasons.get(refusal.code, "refused"))
@@ -369,10 +198,49 @@ def _loop(ready: run_lib.Run) -> None:
     summarize(finished)
 
 
+def _take_steps(
+    ready: run_lib.Run,
+    batches: Iterator[list[Any]],
+    watching: Sequence[loop.Action],
+    judging: Sequence[loop.Action],
+) -> str:
+    """Takes the steps that are left, and returns why they end."""
+    last, first = ready.config.run.num_steps, ready.next_step
+    schedule = schedules.make(ready.config.schedule, last)
+    ready.watch.restart_window()
+    try:
+        if ready.state.unvalidated:  # a signal cut this short
+            for action in judging:
+                action(first - 1)
+        loop.run(
+            ready.step,
+            batches,
+            lambda step: schedule(step) * ready.state.rate_factor,
+            [*watching, *judging],
+            first_step=first,
+            num_steps=last,
+        )
+    except actions.FinishedError as reason:
+        return str(reason)
+    return "steps"
+
+
 def _sample_of_lengths(plan: plan_lib.Plan) -> np.ndarray:
     """Returns the token counts of the first pool's pairs, uint16 [N, 2]."""
     shards = np.concatenate(plan.pools(0)[0])
     return np.concatenate([plan.lengths(shard, 0) for shard in shards])
+
+
+def _watching(ready: run_lib.Run, log: actions.Log) -> list[loop.Action]:
+    """Returns the actions that only look: at figures, at gradients, at times."""
+    asked = ready.config
+    found: list[loop.Action] = [
+        log,
+        actions.Watch(ready.step, asked.optimizer.max_bad_steps, asked.run.num_steps),
+    ]
+    if asked.run.profiled:
+        found.append(actions.Profile(ready.directory, *asked.run.profiled))
+    return found
 
 
 def _judging(

@@ -7,9 +7,18 @@ from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
 
-from pipeline import batching, examples, input_pipeline, manifest, records, vocabulary
+from pipeline import (
+    batching,
+    data_sources,
+    examples,
+    input_pipeline,
+    manifest,
+    records,
+    shard_damage,
+    vocabulary,
+)
 from pipeline import config as pipeline_config
-from trainers import config, directions, scores, train_step, translation
+from trainers import config, directions, evaluation_step, scores, translation
 
 _VALID_BUCKETS = 16
 _VALID_TOKENS = pipeline_config.DEFAULT_TOKENS
@@ -54,7 +63,7 @@ class Validation:
     def __init__(
         self,
         model: tf.Module,
-        source: input_pipeline.Source,
+        source: data_sources.Source,
         vocabularies: vocabulary.Vocabularies,
         asked: config.ValidationConfig,
         *,
@@ -71,14 +80,14 @@ class Validation:
             lowercase: Whether scores ignore case.
             is_stopping: Whether to give up, asked between batches.
         """
-        self._step = train_step.EvaluationStep(model)
+        self._step = evaluation_step.EvaluationStep(model)
         self._source, self._asked, self._lowercase = source, asked, lowercase
         self._dataset = input_pipeline.batches(source, num_epochs=1)
         self._is_stopping = is_stopping
         self._translator = translation.Translator(model, vocabularies)
         self._texts: list[tuple[str, list[str]]] = []
         if asked.eval_examples:
-            with input_pipeline.reading(source):
+            with shard_damage.reading(source):
                 every = records.read_texts([files[0] for files in source.shards])
             # Evenly spread, and always the same.
             count = min(asked.eval_examples, len(every))
@@ -141,7 +150,7 @@ def open_valid(
     asked: config.TrainConfig,
     facts: manifest.Manifest,
     kind: examples.Kind | None = None,
-) -> input_pipeline.Source | None:
+) -> data_sources.Source | None:
     """Returns the valid split, whole whatever its lengths; None for no validation."""
     held_out = facts.splits["valid"]
     if not asked.validation.eval_every_steps or not held_out.num_records:
@@ -151,7 +160,7 @@ def open_valid(
         tokens_per_batch=max(asked.batch.tokens or _VALID_TOKENS, longest),
         num_buckets=_VALID_BUCKETS,
     )
-    return input_pipeline.open_split(
+    return data_sources.open_split(
         asked.run.data_path, "valid", batch, seed=0, kind=kind
     )
 

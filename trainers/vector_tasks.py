@@ -1,15 +1,19 @@
 """What the trainer needs for texts to classes, and for pairs of texts to vectors."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
-
-import tensorflow as tf
 
 from pipeline import config as pipeline_config
-from pipeline import examples, input_pipeline, manifest, mixing, vocabulary
+from pipeline import (
+    data_sources,
+    examples,
+    manifest,
+    mixing,
+    vocabulary,
+)
 from trainers import (
     classification,
     config,
+    preparing,
     retrieval,
     seq2vec_config,
     starting,
@@ -19,31 +23,13 @@ from trainers import (
 from trainers.models import build_vectors
 
 
-class Parts(NamedTuple):
-    """Parts of a run.
-
-    Attributes:
-        task: What its batches are.
-        kind: Of the examples.
-        model: With fresh weights.
-        pieces: Its subwords.
-        validate: Returns how to validate for a config, if the run is to be.
-    """
-
-    task: tasks.Task
-    kind: examples.Kind
-    model: tf.Module
-    pieces: starting.Pieces
-    validate: Callable[[config.TrainConfig], validation.Validate | None]
-
-
 def classes(
     asked: seq2vec_config.Seq2VecConfig,
     corpora: Sequence[mixing.Corpus],
     facts: manifest.Manifest,
     dtype: str,
     is_stopping: Callable[[], bool],
-) -> Parts:
+) -> preparing.Parts:
     """Returns the parts of a run from texts to classes.
 
     Args:
@@ -60,7 +46,7 @@ def classes(
     weights = None
     if asked.head.class_weights == "balanced":
         one = pipeline_config.BatchConfig(batch_rows=1)
-        every = input_pipeline.open_corpora(corpora, "train", one, seed=0)
+        every = data_sources.open_corpora(corpora, "train", one, seed=0)
         weights = classification.balanced_weights(every, count)
     words = vocabulary.load_one(asked.run.data_path, facts.src_vocabulary)
     model = build_vectors.classifier(asked, words.size, count, weights, dtype)
@@ -73,7 +59,7 @@ def classes(
 
     pieces = {"src": words.pieces(range(words.size))}
     kind = examples.kind_of(facts)
-    return Parts(tasks.classes(count), kind, model, pieces, validate)
+    return preparing.Parts(tasks.classes(count), model, pieces, validate, kind)
 
 
 def pairs(
@@ -82,7 +68,7 @@ def pairs(
     facts: manifest.Manifest,
     dtype: str,
     is_stopping: Callable[[], bool],
-) -> Parts:
+) -> preparing.Parts:
     """Returns the parts of a run from pairs of texts to vectors; see `classes`."""
     del corpora
     entries = facts.pair_vocabularies()
@@ -96,4 +82,4 @@ def pairs(
         return retrieval.Validation(model, held_out, is_stopping)
 
     pieces = starting.pieces_of(vocabularies)
-    return Parts(tasks.EMBEDDING, examples.TEXTS, model, pieces, validate)
+    return preparing.Parts(tasks.EMBEDDING, model, pieces, validate, examples.TEXTS)

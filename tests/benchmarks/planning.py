@@ -33,7 +33,7 @@ _MEASURE = """
 import json, pathlib, resource, sys, time
 from pipeline import runtime
 runtime.start()
-from pipeline import config, input_pipeline
+from pipeline import config, data_sources, input_pipeline
 from pipeline import plan as plan_lib
 data_dir, lanes, pool, tokens = sys.argv[1], *map(int, sys.argv[2:5])
 batch = config.BatchConfig(
@@ -46,7 +46,7 @@ def done(name):
     global begin
     found[name] = (time.perf_counter() - begin, peak())
     begin = time.perf_counter()
-source = input_pipeline.open_split(pathlib.Path(data_dir), "train", batch, seed=1)
+source = data_sources.open_split(pathlib.Path(data_dir), "train", batch, seed=1)
 done("open")
 source.plan.digest
 done("digest")

@@ -25,11 +25,11 @@ _READ = """
 import pathlib, resource, sys
 from pipeline import runtime
 runtime.start()
-from pipeline import config, input_pipeline
+from pipeline import config, data_sources, input_pipeline
 def read_bytes():
     return int(pathlib.Path("/proc/self/io").read_text().split()[1])
 batch = config.BatchConfig(plan_lanes=8, pool_examples=32_768, tokens_per_batch=32_768)
-source = input_pipeline.open_split(pathlib.Path(sys.argv[1]), "train", batch, seed=1)
+source = data_sources.open_split(pathlib.Path(sys.argv[1]), "train", batch, seed=1)
 reader = input_pipeline.Reader(int(sys.argv[2]), int(sys.argv[3]))
 begin = read_bytes()
 for _ in input_pipeline.batches(source, num_epochs=1, reader=reader):

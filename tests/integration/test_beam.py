@@ -13,7 +13,7 @@ import pytest
 
 from flags import binding
 from pipeline import exits
-from preprocessing import build, config, corpora, line_ranges
+from preprocessing import build, chunks, config, line_ranges
 from tests import programs, small_data
 
 with warnings.catch_warnings():
@@ -29,7 +29,7 @@ PROCESSES = THREADS.replace("threading", "processing")
 @pytest.fixture(autouse=True)
 def _small_parts(monkeypatch):
     """Chunks and ranges so small that every file has many."""
-    monkeypatch.setattr(corpora, "CHUNK_ROWS", 37)
+    monkeypatch.setattr(chunks, "CHUNK_ROWS", 37)
     monkeypatch.setattr(line_ranges, "RANGE_BYTES", 1500)
 
 

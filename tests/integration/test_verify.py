@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from pipeline import manifest, records
+from pipeline import frames, manifest, records
 from tests import damage, programs
 
 VERIFY = "preprocessing.verify"
@@ -26,7 +26,7 @@ def _rewrite_shard(data_dir):
     """Puts an id beyond the vocabulary into a record, with everything else in order."""
     serialized = records.serialize([4, 99_999], [5])
     shard, sidecar = data_dir / SHARD, data_dir / LENGTHS
-    shard.write_bytes(records.frame(serialized))
+    shard.write_bytes(frames.frame(serialized))
     sidecar.write_bytes(np.array([[2, 1]], "<u2").tobytes())
 
     def change(train):

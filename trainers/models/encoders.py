@@ -15,7 +15,7 @@ from trainers.models import (
     layers,
     recurrent_encoder,
     seq2vec_config,
-    transformer,
+    transformer_layers,
 )
 
 
@@ -58,7 +58,7 @@ class TransformerEncoder(tf.Module):
         self._config, self._dtype = config, tf.as_dtype(dtype)
         self.src_embedding = layers.Embedding(vocab_size, config.d_model, rng=rng)
         self.encoder = [
-            transformer.EncoderLayer(config.layers, rng=rng)
+            transformer_layers.EncoderLayer(config.layers, rng=rng)
             for _ in range(config.num_layers)
         ]
         self._is_learned = config.transformer.positions == "learned"
@@ -74,7 +74,7 @@ class TransformerEncoder(tf.Module):
         num_rows, length = tf.unstack(tf.shape(ids))
         is_token = ids != vocabulary.PAD_ID
         mask = attention.padding_mask(is_token)
-        stream = transformer.embed(
+        stream = transformer_layers.embed(
             self.src_embedding,
             ids,
             self._config.dropout_rate,

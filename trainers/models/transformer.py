@@ -12,7 +12,7 @@ import tensorflow as tf
 from pipeline import batching, vocabulary
 from trainers import losses, noise
 from trainers.decoding import decoder
-from trainers.models import attention, layers
+from trainers.models import attention, layers, transformer_layers
 from trainers.models import config as model_config
 
 
@@ -26,204 +26,6 @@ class Memory(NamedTuple):
 
     layers: tuple[attention.KeysValues, ...]
     mask: tf.Tensor
-
-
-class FeedForward(tf.Module):
-    """f(x W1 + b1) W2 + b2, section 3.3.
-
-    With SwiGLU, (swish(x W1 + b1) * (x V + c)) W2 + b2: Shazeer 2020,
-    https://arxiv.org/abs/2002.05202, equation 6; W1 and V are one kernel.
-    """
-
-    def __init__(
-        self, config: model_config.ModelConfig, *, rng: np.random.Generator
-    ) -> None:
-        """Makes the two layers."""
-        super().__init__()
-        self._activation = config.transformer.activation
-        width, size = config.d_model, config.transformer.d_ff
-        inner = 2 * size if self._activation == "swiglu" else size
-        self.inner = layers.Dense(width, inner, rng=rng)
-        self.outer = layers.Dense(size, width, rng=rng)
-
-    def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Returns float [N, D] for float [N, D]."""
-        return self.outer(self._activated(self.inner(inputs)))
-
-    def _activated(self, values: tf.Tensor) -> tf.Tensor:
-        if self._activation == "gelu":
-            return tf.nn.gelu(values)
-        if self._activation == "swiglu":
-            gate, value = tf.split(values, 2, axis=1)
-            return tf.nn.silu(gate) * value
-        return tf.nn.relu(values)
-
-
-class Residual(tf.Module):
-    """Normalisation, dropout and the sum around a sublayer."""
-
-    def __init__(self, config: model_config.ModelConfig) -> None:
-        """Makes the normalisation."""
-        super().__init__()
-        self.norm = layers.LayerNorm(config.d_model)
-        self._pre = config.transformer.norm == "pre"
-        self._rate = config.dropout_rate
-
-    def before(self, stream: tf.Tensor) -> tf.Tensor:
-        """Returns what the sublayer reads, [N, D]."""
-        return self.norm(stream) if self._pre else stream
-
-    def after(
-        self, stream: tf.Tensor, output: tf.Tensor, draw: noise.Noise, place: str
-    ) -> tf.Tensor:
-        """Returns the stream with the sublayer's output added, [N, D]."""
-        added = stream + draw.dropout(output, self._rate, place)
-        return added if self._pre else self.norm(added)
-
-
-class EncoderLayer(tf.Module):
-    """Self-attention and feed-forward."""
-
-    def __init__(
-        self, config: model_config.ModelConfig, *, rng: np.random.Generator
-    ) -> None:
-        """Makes the sublayers."""
-        super().__init__()
-        self.attention = _to_self(config, rng)
-        self.attention_residual = Residual(config)
-        self.feed_forward = FeedForward(config, rng=rng)
-        self.feed_forward_residual = Residual(config)
-
-    def __call__(
-        self,
-        stream: tf.Tensor,
-        num_rows: tf.Tensor,
-        mask: tf.Tensor,
-        draw: noise.Noise,
-        place: str,
-    ) -> tf.Tensor:
-        """Returns float [B * S, D] for float [B * S, D]."""
-        around, here = self.attention_residual, f"{place}/attention"
-        inputs = around.before(stream)
-        output = self.attention.to_self(inputs, num_rows, mask, draw, here)
-        stream = around.after(stream, output, draw, here)
-        around = self.feed_forward_residual
-        output = self.feed_forward(around.before(stream))
-        return around.after(stream, output, draw, f"{place}/feed_forward")
-
-
-class DecoderLayer(tf.Module):
-    """Masked self-attention, attention to the source, feed-forward."""
-
-    def __init__(
-        self, config: model_config.ModelConfig, *, rng: np.random.Generator
-    ) -> None:
-        """Makes the sublayers."""
-        super().__init__()
-        self.attention = _to_self(config, rng)
-        self.attention_residual = Residual(config)
-        self.source_attention = attention.Attention(
-            config.d_model,
-            config.transformer.num_heads,
-            rng=rng,
-            dropout_rate=config.transformer.attention_dropout_rate,
-        )
-        self.source_residual = Residual(config)
-        self.feed_forward = FeedForward(config, rng=rng)
-        self.feed_forward_residual = Residual(config)
-
-    def __call__(
-        self,
-        stream: tf.Tensor,
-        memory: attention.KeysValues,
-        causal: tf.Tensor,
-        mask: tf.Tensor,
-        draw: noise.Noise,
-        place: str,
-    ) -> tf.Tensor:
-        """Returns float [B * T, D] for float [B * T, D]."""
-        stream = self._to_self(stream, memory, causal, draw, place)
-        return self._rest(stream, memory, mask, draw, place)
-
-    def with_weights(
-        self,
-        stream: tf.Tensor,
-        memory: attention.KeysValues,
-        causal: tf.Tensor,
-        mask: tf.Tensor,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the output, [B * T, D], and the attention to the source.
-
-        The second is float [B, H, T, S]; nothing is dropped.
-        """
-        stream = self._to_self(stream, memory, causal, noise.NONE, "")
-        inputs = self.source_residual.before(stream)
-        weights = self.source_attention.weights(inputs, memory, mask)
-        return self._rest(stream, memory, mask, noise.NONE, ""), weights
-
-    def next(
-        self,
-        stream: tf.Tensor,
-        prefix: attention.KeysValues,
-        memory: attention.KeysValues,
-        mask: tf.Tensor,
-    ) -> tuple[tf.Tensor, attention.KeysValues]:
-        """Returns one position's output, [B, D], and the prefix with it, t + 1 long."""
-        around = self.attention_residual
-        inputs = around.before(stream)
-        position = tf.shape(prefix.keys)[2]
-        new = self.attention.memory(inputs, tf.shape(inputs)[0], first=position)
-        prefix = attention.KeysValues(
-            keys=tf.concat([prefix.keys, new.keys], axis=2),
-            values=tf.concat([prefix.values, new.values], axis=2),
-        )
-        output = self.attention.to_memory(
-            inputs, prefix, tf.zeros([1, 1, 1, 1]), first=position
-        )
-        stream = around.after(stream, output, noise.NONE, "")
-        return self._rest(stream, memory, mask, noise.NONE, ""), prefix
-
-    def _to_self(
-        self,
-        stream: tf.Tensor,
-        memory: attention.KeysValues,
-        causal: tf.Tensor,
-        draw: noise.Noise,
-        place: str,
-    ) -> tf.Tensor:
-        num_rows = tf.shape(memory.keys)[0]
-        around, here = self.attention_residual, f"{place}/attention"
-        inputs = around.before(stream)
-        output = self.attention.to_self(inputs, num_rows, causal, draw, here)
-        return around.after(stream, output, draw, here)
-
-    def _rest(
-        self,
-        stream: tf.Tensor,
-        memory: attention.KeysValues,
-        mask: tf.Tensor,
-        draw: noise.Noise,
-        place: str,
-    ) -> tf.Tensor:
-        around, here = self.source_residual, f"{place}/source_attention"
-        inputs = around.before(stream)
-        output = self.source_attention.to_memory(inputs, memory, mask, draw, here)
-        stream = around.after(stream, output, draw, here)
-        around = self.feed_forward_residual
-        output = self.feed_forward(around.before(stream))
-        return around.after(stream, output, draw, f"{place}/feed_forward")
-
-
-def _to_self(
-    config: model_config.ModelConfig, rng: np.random.Generator
-) -> attention.Attention:
-    return attention.Attention(
-        config.d_model,
-        config.transformer.num_heads,
-        rng=rng,
-        rotary=config.transformer.positions == "rotary",
-        dropout_rate=config.transformer.attention_dropout_rate,
-    )
 
 
 class Transformer(tf.Module):
@@ -258,29 +60,39 @@ class Transformer(tf.Module):
         self._dtype = tf.as_dtype(dtype)
         self._pre = config.transformer.norm == "pre"
         ties = _ties(config.transformer.tied_embeddings, shared=shared)
-        self.tgt_embedding = layers.Embedding(tgt_vocab_size, config.d_model, rng=rng)
-        self.src_embedding = self._output = self.tgt_embedding
-        if not ties.source:
-            self.src_embedding = layers.Embedding(
-                src_vocab_size, config.d_model, rng=rng
-            )
-        if not ties.output:
-            self.output_embedding = layers.Embedding(
-                tgt_vocab_size, config.d_model, rng=rng
-            )
-            self._output = self.output_embedding
+        self._make_embeddings(ties, src_vocab_size, tgt_vocab_size, rng)
         self._is_rotary = config.transformer.positions == "rotary"
         if config.transformer.positions == "learned":
             count = config.transformer.max_positions
             self.src_positions = layers.Positions(count, config.d_model, rng=rng)
             self.tgt_positions = layers.Positions(count, config.d_model, rng=rng)
         depth = config.transformer.encoder_layers or config.num_layers
-        self.encoder = [EncoderLayer(config, rng=rng) for _ in range(depth)]
+        self.encoder = [
+            transformer_layers.EncoderLayer(config, rng=rng) for _ in range(depth)
+        ]
         depth = config.transformer.decoder_layers or config.num_layers
-        self.decoder = [DecoderLayer(config, rng=rng) for _ in range(depth)]
+        self.decoder = [
+            transformer_layers.DecoderLayer(config, rng=rng) for _ in range(depth)
+        ]
         if self._pre:
             self.encoder_norm = layers.LayerNorm(config.d_model)
             self.decoder_norm = layers.LayerNorm(config.d_model)
+
+    def _make_embeddings(
+        self,
+        ties: "_Ties",
+        src_vocab_size: int,
+        tgt_vocab_size: int,
+        rng: np.random.Generator,
+    ) -> None:
+        width = self._config.d_model
+        self.tgt_embedding = layers.Embedding(tgt_vocab_size, width, rng=rng)
+        self.src_embedding = self._output = self.tgt_embedding
+        if not ties.source:
+            self.src_embedding = layers.Embedding(src_vocab_size, width, rng=rng)
+        if not ties.output:
+            self.output_embedding = layers.Embedding(tgt_vocab_size, width, rng=rng)
+            self._output = self.output_embedding
 
     def losses(
         self, batch: batching.Batch, *, smoothing: tf.Tensor, draw: noise.Noise
@@ -328,7 +140,9 @@ class Transformer(tf.Module):
         stream = self.tgt_embedding(tgt_ids)
         if not self._is_rotary:
             table = getattr(self, "tgt_positions", None)
-            stream += _positions(table, position, tf.constant(1), stream)
+            stream += transformer_layers.positions_from(
+                table, position, tf.constant(1), stream
+            )
         stream = tf.cast(stream, self._dtype)
         prefix = []
         for layer, old, source in zip(
@@ -385,7 +199,7 @@ class Transformer(tf.Module):
         return stream, mask
 
     def _embed(self, side: str, ids: tf.Tensor, draw: noise.Noise) -> tf.Tensor:
-        return embed(
+        return transformer_layers.embed(
             self.src_embedding if side == "src" else self.tgt_embedding,
             ids,
             self._config.dropout_rate,
@@ -395,48 +209,6 @@ class Transformer(tf.Module):
             is_rotary=self._is_rotary,
             dtype=self._dtype,
         )
-
-
-def embed(
-    embedding: layers.Embedding,
-    ids: tf.Tensor,
-    dropout_rate: float,
-    draw: noise.Noise,
-    place: str,
-    *,
-    positions: layers.Positions | None,
-    is_rotary: bool,
-    dtype: tf.DType,
-) -> tf.Tensor:
-    """Returns embeddings with positions added, [B * T, D], for int32 [B, T].
-
-    Args:
-        embedding: Of the subwords.
-        ids: int32 [B, T].
-        dropout_rate: Share of the sums dropped.
-        draw: Of dropout.
-        place: Of that noise.
-        positions: What is added if it is learned; None for sinusoids.
-        is_rotary: Whether nothing is added.
-        dtype: Of what is returned.
-    """
-    num_rows, length = tf.unstack(tf.shape(ids))
-    stream = embedding(tf.reshape(ids, [-1]))
-    if not is_rotary:
-        added = _positions(positions, tf.constant(0), length, stream)
-        stream += tf.tile(added, [num_rows, 1])
-    return draw.dropout(tf.cast(stream, dtype), dropout_rate, place)
-
-
-def _positions(
-    table: layers.Positions | None, first: tf.Tensor, count: tf.Tensor, like: tf.Tensor
-) -> tf.Tensor:
-    """Returns what is added at positions from `first` on, [count, D], typed `like`."""
-    if table is None:
-        found = layers.sinusoids(first + count, like.shape[1])[first:]
-    else:
-        found = table(first, count)
-    return tf.cast(found, like.dtype)
 
 
 class _Ties(NamedTuple):

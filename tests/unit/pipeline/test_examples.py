@@ -7,6 +7,7 @@ import tensorflow as tf
 from pipeline import (
     batching,
     config,
+    data_sources,
     epoch,
     examples,
     exits,
@@ -29,7 +30,7 @@ def labelled(request, tmp_path_factory):
 def _open(data_dir, split="train", **changes):
     settings = {"tokens_per_batch": 256, "num_buckets": 4, "pool_examples": 100}
     batch = config.BatchConfig(**(settings | changes))
-    return input_pipeline.open_split(data_dir, split, batch, seed=3)
+    return data_sources.open_split(data_dir, split, batch, seed=3)
 
 
 def _arrays(batches):

@@ -1,28 +1,26 @@
 import itertools
-import json
 import shutil
 
-import numpy as np
 import pytest
 import tensorflow as tf
 
 from pipeline import (
     config,
+    data_sources,
     exits,
     input_pipeline,
     locations,
     manifest,
-    records,
     vocabulary,
 )
 from pipeline import plan as plan_lib
-from tests import damage, small_data
+from tests import small_data
 
 
 def _open(data_dir, **changes):
     settings = {"tokens_per_batch": 512, "num_buckets": 3, "pool_examples": 150}
     batch = config.BatchConfig(**(settings | changes))
-    return input_pipeline.open_split(data_dir, "train", batch, seed=3)
+    return data_sources.open_split(data_dir, "train", batch, seed=3)
 
 
 def _ids(batches):
@@ -82,96 +80,6 @@ def test_a_stream_knows_the_cursor_of_the_next_batch(data_dir):
         resumed.close()
         next(stream)
     stream.close()
-
-
-def test_longer_pairs_are_left_out_and_counted(data_dir):
-    plan = _open(data_dir, max_length=9).plan
-    every = np.concatenate([shard.lengths[0] for shard in plan.shards])
-    assert plan.num_too_long == (every.max(axis=1) + 1 > 9).sum() > 0
-    assert plan.num_examples + plan.num_too_long == len(every)
-
-
-def test_a_max_length_that_leaves_nothing_is_refused(data_dir):
-    with pytest.raises(exits.Refusal, match="--max_length=2 leaves no train pair"):
-        _open(data_dir, max_length=2)
-
-
-def _read_all(data_dir) -> exits.Refusal:
-    source = _open(data_dir)
-    stream = input_pipeline.Stream(source, plan_lib.START)
-    with pytest.raises(exits.Refusal) as error:
-        for _ in range(source.plan.num_batches(0)):
-            next(stream)
-    stream.close()
-    assert error.value.code == exits.BAD_DATA
-    return error.value
-
-
-def test_a_flipped_bit_in_a_shard_is_found_with_file_and_record(own_data_dir):
-    """FAULTS 23."""
-    shard = own_data_dir / "train-00001-of-00003.tfrecord"
-    damage.flip_a_bit(shard)
-    message = str(_read_all(own_data_dir))
-    assert "train-00001-of-00003.tfrecord: record " in message
-
-
-def test_a_shard_changed_under_the_plan_is_found(own_data_dir):
-    """FAULTS 26 and 36: whole records, as many bytes, in another order."""
-    shard = own_data_dir / "train-00001-of-00003.tfrecord"
-    frames = []
-    data = shard.read_bytes()
-    while data:
-        size = 16 + int.from_bytes(data[:8], "little")
-        frames.append(data[:size])
-        data = data[size:]
-    shard.write_bytes(b"".join(reversed(frames)))
-    assert "not the one that was planned" in str(_read_all(own_data_dir))
-
-
-def test_a_record_that_miscounts_itself_is_found(own_data_dir):
-    """FAULTS 26: ids and sidecar agree, the record's own lengths do not."""
-    shard = own_data_dir / "train-00001-of-00003.tfrecord"
-    frames = []
-    for serialized in tf.data.TFRecordDataset(str(shard)):
-        example = tf.train.Example.FromString(serialized.numpy())
-        lengths = example.features.feature["lengths"].int64_list.value
-        lengths[0], lengths[1] = lengths[1] + 1, lengths[0]
-        frames.append(records.frame(example.SerializeToString()))
-    shard.write_bytes(b"".join(frames))
-    source = _open_unchecked(own_data_dir)
-    stream = input_pipeline.Stream(source, plan_lib.START)
-    with pytest.raises(exits.Refusal, match="differ from their sidecars"):
-        for _ in range(source.plan.num_batches(0)):
-            next(stream)
-    stream.close()
-
-
-def _open_unchecked(data_dir):
-    """Opens a data directory whose damaged shard may have another size."""
-    shard = data_dir / "train-00001-of-00003.tfrecord"
-    content = json.loads((data_dir / manifest.FILENAME).read_text())
-    content["splits"]["train"]["shards"][1]["bytes"] = shard.stat().st_size
-    (data_dir / manifest.FILENAME).write_text(json.dumps(content))
-    return _open(data_dir)
-
-
-def test_a_shard_that_vanishes_is_named(own_data_dir):
-    """FAULTS 25, at run time."""
-    source = _open(own_data_dir)
-    (own_data_dir / "train-00002-of-00003.tfrecord").unlink()
-    stream = input_pipeline.Stream(source, plan_lib.START)
-    with pytest.raises(exits.Refusal, match="train-00002-of-00003.tfrecord: is gone"):
-        for _ in range(source.plan.num_batches(0)):
-            next(stream)
-    stream.close()
-
-
-def test_a_sidecar_with_other_lengths_is_found(own_data_dir):
-    """FAULTS 26."""
-    sidecar = records.lengths_path(own_data_dir / "train-00000-of-00003.tfrecord")
-    lengths = np.fromfile(sidecar, "<u2").reshape(-1, 2)
-    sidecar.write_bytes(lengths[::-1].astype("<u2").tobytes())
-    assert "differ from their sidecars" in str(_read_all(own_data_dir))
 
 
 def test_one_pair_makes_one_batch_an_epoch(tmp_path, own_data_dir):
@@ -245,12 +153,6 @@ def test_readers_that_do_not_divide_the_lanes_are_refused(eight_shards):
     pool = _open(eight_shards, plan_lanes=8, tokens_per_batch=2048).plan.pool(0, 0)
     with pytest.raises(ValueError, match="--plan_lanes=8 does not suit 3 readers"):
         input_pipeline.Reader(0, 3).part(pool)
-
-
-def test_more_lanes_than_shards_are_refused(data_dir):
-    """FAULTS 31."""
-    with pytest.raises(exits.Refusal, match="--plan_lanes=4 needs as many shards"):
-        _open(data_dir, plan_lanes=4)
 
 
 def test_a_shard_replaced_by_a_good_one_is_noticed(own_data_dir):

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from pipeline import exits, manifest, records
+from pipeline import exits, manifest, sidecars
 
 
 def _damage(data_dir, change):
@@ -112,4 +112,4 @@ def test_identity_is_of_the_content_and_not_of_the_place(own_data_dir, data_dir)
 
 def test_lengths_files_are_beside_their_shards(data_dir):
     for path in manifest.read(data_dir).shard_paths(data_dir, "train"):
-        assert records.lengths_path(path).is_file()
+        assert sidecars.lengths_path(path).is_file()

@@ -3,7 +3,15 @@ import collections
 import numpy as np
 import pytest
 
-from pipeline import config, exits, input_pipeline, locations, manifest, mixing
+from pipeline import (
+    config,
+    data_sources,
+    exits,
+    input_pipeline,
+    locations,
+    manifest,
+    mixing,
+)
 from pipeline import plan as plan_lib
 from tests import small_data
 
@@ -27,9 +35,9 @@ def _config(directories, *weights: str, **changes) -> config.BatchConfig:
     return config.BatchConfig(mix=mix, **(settings | changes))
 
 
-def _open(directories, asked: config.BatchConfig) -> input_pipeline.Source:
+def _open(directories, asked: config.BatchConfig) -> data_sources.Source:
     corpora = mixing.corpora(locations.locate(directories[0]), asked)
-    return input_pipeline.open_corpora(corpora, "train", asked, seed=3)
+    return data_sources.open_corpora(corpora, "train", asked, seed=3)
 
 
 def _rows(batches):
@@ -41,7 +49,7 @@ def _rows(batches):
 
 
 def _texts(directory) -> set:
-    source = input_pipeline.open_split(
+    source = data_sources.open_split(
         locations.locate(directory), "train", config.BatchConfig(), seed=1
     )
     return set(_rows(input_pipeline.batches(source, num_epochs=1)))

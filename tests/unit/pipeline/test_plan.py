@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from pipeline import bucketing
+from pipeline import bucketing, cutting
 from pipeline import plan as plan_lib
 
 MAX_LENGTH = 25
@@ -59,7 +59,7 @@ def _batches(plan: plan_lib.Plan, epoch: int, lanes: slice | None = None):
         numbers = _numbers(plan, pool.shards)
         for batch in range(pool.num_batches):
             rows = pool.rows[pool.offsets[batch] : pool.offsets[batch + 1]]
-            named = np.where(rows >= 0, numbers[rows], plan_lib.FILLER_ROW)
+            named = np.where(rows >= 0, numbers[rows], cutting.FILLER_ROW)
             yield plan_lib.Cursor(epoch, index, batch), pool.buckets[batch], named
 
 
@@ -286,39 +286,6 @@ def test_a_length_that_fills_the_sidecar_does_not_wrap_around():
     plan = plan_lib.Plan([shard], buckets, pool_examples=1, max_length=70_000, seed=1)
     assert plan.num_too_long == 0
     assert plan.pool(0, 0).rows.tolist() == [0]
-
-
-def _groups_one_by_one(sizes: np.ndarray, count: int) -> list[int]:
-    """Cuts as the plan's first version did, part by part."""
-    total = sizes.cumsum()
-    ends: list[int] = [0]
-    for part in range(1, count):
-        wanted = total[-1] * part / count
-        end = int(np.argmin(np.abs(total - wanted))) + 1
-        ends.append(min(max(end, ends[-1] + 1), len(sizes) - (count - part)))
-    return [*ends, len(sizes)]
-
-
-@pytest.mark.parametrize("seed", range(300))
-def test_shards_are_cut_into_pools_as_they_were_part_by_part(seed):
-    draw = np.random.default_rng(seed)
-    most = int(draw.choice([2, 10, 1000]))
-    sizes = draw.integers(int(draw.integers(0, 2)), most, int(draw.integers(1, 60)))
-    sizes[draw.integers(len(sizes))] += draw.integers(0, 3) * most + 1
-    for count in range(1, len(sizes) + 1):
-        wanted = _groups_one_by_one(sizes, count)
-        assert plan_lib._groups(sizes, count).tolist() == wanted
-
-
-@pytest.mark.parametrize("seed", range(100))
-def test_no_number_of_pools_that_could_do_is_passed_over(seed):
-    draw = np.random.default_rng(seed)
-    sizes = draw.integers(1, 30, int(draw.integers(1, 40)))
-    room = float(draw.integers(1, 90))
-    fewest = plan_lib._fewest_groups(sizes, room)
-    for count in range(1, min(fewest, len(sizes))):
-        groups = plan_lib._groups(sizes, count)
-        assert not plan_lib._fits(sizes, groups, room)
 
 
 class _Counted:

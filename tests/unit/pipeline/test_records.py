@@ -4,11 +4,11 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import exits, records
+from pipeline import frames, records
 
 
 def _write(path, *serialized: bytes) -> None:
-    path.write_bytes(b"".join(map(records.frame, serialized)))
+    path.write_bytes(b"".join(map(frames.frame, serialized)))
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -38,7 +38,7 @@ def test_a_record_is_the_example_that_protobuf_would_write(seed):
 )
 def test_many_pairs_at_once_are_framed_as_one_by_one(pairs):
     src, tgt = [src for src, _ in pairs], [tgt for _, tgt in pairs]
-    wanted = [records.frame(records.serialize(*pair)) for pair in pairs]
+    wanted = [frames.frame(records.serialize(*pair)) for pair in pairs]
     assert records.framed_pairs(src, tgt) == wanted
 
 
@@ -73,43 +73,7 @@ def test_a_side_that_a_sidecar_cannot_count_is_refused():
         records.framed_pairs([[4], [4] * 65_536], [[5], [5]])
 
 
-def test_a_sidecar_of_another_size_is_refused(tmp_path):
-    shard = tmp_path / "a.tfrecord"
-    sidecar = records.lengths_path(shard)
-    sidecar.write_bytes(np.array([[1, 2], [3, 4]], "<u2").tobytes())
-    assert records.read_lengths(shard, 2).tolist() == [[1, 2], [3, 4]]
-    with pytest.raises(exits.Refusal, match="8 bytes.* 3 records") as error:
-        records.read_lengths(shard, 3)
-    assert error.value.code == exits.BAD_DATA
-
-
 def test_texts_come_back_with_all_references(tmp_path):
     path = tmp_path / "a.tfrecord"
     _write(path, records.serialize([1], [2], "ü".encode(), [b"x", b"y"]))
     assert records.read_texts([path]) == [("ü", ["x", "y"])]
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (lambda data: data, None),
-        (lambda data: data[:-1], "record 2: the file ends inside it"),
-        (lambda data: data[: 2 * len(data) // 3 + 5], "record 2: .* inside its header"),
-        (lambda data: b"\x01" + data[1:], "record 0: its length"),
-        (
-            lambda data: data[:30] + bytes([data[30] ^ 1]) + data[31:],
-            "record 0: its data",
-        ),
-        (lambda data: b"", None),
-    ],
-)
-def test_damage_is_located(tmp_path, damage, message):
-    path = tmp_path / "a.tfrecord"
-    _write(path, *[records.serialize([7, 8], [9])] * 3)
-    path.write_bytes(damage(path.read_bytes()))
-    found = records.locate_damage(path)
-    if message is None:
-        assert found is None
-    else:
-        assert found is not None
-        pytest.importorskip("re").search(message, found) or pytest.fail(found)

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from pipeline import config, input_pipeline, records
+from pipeline import config, data_sources, input_pipeline, sidecars
 from tests import small_data
 
 LANES = 8
@@ -22,11 +22,11 @@ def uneven_shards(tmp_path_factory):
     return small_data.make(tmp_path_factory.mktemp("uneven"), count=900, num_shards=27)
 
 
-def _open(data_dir) -> input_pipeline.Source:
+def _open(data_dir) -> data_sources.Source:
     batch = config.BatchConfig(
         tokens_per_batch=2048, num_buckets=3, pool_examples=250, plan_lanes=LANES
     )
-    return input_pipeline.open_split(data_dir, "train", batch, seed=3)
+    return data_sources.open_split(data_dir, "train", batch, seed=3)
 
 
 def _shards(source, reader, epoch: int = 0) -> list[int]:
@@ -92,9 +92,9 @@ def test_what_is_read_pool_by_pool_gives_the_batches_of_what_is_held(
 ):
     """Large corpora keep no lengths; their plan is the same, and what it says."""
     held = _open(many_shards)
-    monkeypatch.setattr(input_pipeline, "_HELD_PAIRS", 0)
+    monkeypatch.setattr(data_sources, "_HELD_PAIRS", 0)
     lazy = _open(many_shards)
-    assert isinstance(lazy.plan.shards[0].lengths[0], records.Sidecar)
+    assert isinstance(lazy.plan.shards[0].lengths[0], sidecars.Sidecar)
     for name in ("num_examples", "num_too_long", "digest"):
         assert getattr(lazy.plan, name) == getattr(held.plan, name)
     assert input_pipeline.read_ahead_bytes(lazy) == input_pipeline.read_ahead_bytes(
@@ -110,9 +110,9 @@ def test_what_is_read_pool_by_pool_gives_the_batches_of_what_is_held(
 
 
 def test_counts_come_from_the_manifest_where_they_can(many_shards, monkeypatch):
-    monkeypatch.setattr(input_pipeline, "_HELD_PAIRS", 0)
+    monkeypatch.setattr(data_sources, "_HELD_PAIRS", 0)
     batch = config.BatchConfig(tokens_per_batch=2048, num_buckets=3, max_length=9)
-    lazy = input_pipeline.open_split(many_shards, "train", batch, seed=3).plan
+    lazy = data_sources.open_split(many_shards, "train", batch, seed=3).plan
     every = np.concatenate([shard.lengths[0] for shard in lazy.shards])
     too_long = int((every.max(axis=1) + 1 > 9).sum())
     assert lazy.num_too_long == too_long > 0

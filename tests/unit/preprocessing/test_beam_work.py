@@ -19,6 +19,7 @@ from preprocessing import (
     runner_config,
     subword_config,
 )
+from preprocessing import chunks as chunks_lib
 
 
 def _build(**cleaning) -> config.BuildConfig:
@@ -52,7 +53,7 @@ def test_marks_and_overlap_are_those_of_the_local_runner(
     tmp_path, monkeypatch, seed, same_by
 ):
     draw = random.Random(seed)
-    monkeypatch.setattr(corpora, "CHUNK_ROWS", draw.randint(1, 9))
+    monkeypatch.setattr(chunks_lib, "CHUNK_ROWS", draw.randint(1, 9))
     monkeypatch.setattr(beam_work, "BLOCK_CHUNKS", draw.randint(1, 4))
     build = _build(
         same_by=same_by,
@@ -60,7 +61,7 @@ def test_marks_and_overlap_are_those_of_the_local_runner(
         drop_overlap=draw.random() < 0.7,
     )
     sources = _sources(draw)
-    chunks = list(corpora.chunks(sources, 100))
+    chunks = list(chunks_lib.of_sources(sources, 100))
     scratch = str(tmp_path / "scratch")
     beam_store.put(scratch, "job", beam_work.Job(build, sources))
 

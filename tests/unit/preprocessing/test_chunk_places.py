@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preprocessing import chunk_places, corpora, line_formats, line_ranges, lines
+from preprocessing import (
+    chunk_places,
+    chunks,
+    corpora,
+    line_formats,
+    line_ranges,
+    lines,
+)
 
 LINE = st.one_of(
     st.sampled_from(
@@ -106,16 +113,16 @@ def test_the_numbers_of_chunks_are_those_of_the_local_runner(
     tmp_path_factory, sizes, range_bytes
 ):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(corpora, "CHUNK_ROWS", 4)
+        patch.setattr(chunks, "CHUNK_ROWS", 4)
         folder = tmp_path_factory.mktemp("sources")
         sources = [_source(folder, f"s{n}", *size) for n, size in enumerate(sizes)]
-        wanted = list(corpora.chunks(sources, 50))
+        wanted = list(chunks.of_sources(sources, 50))
         num_rows = [max(0, count - max(0, header)) for count, header in sizes]
         firsts = chunk_places.firsts(num_rows)
         found = []
         for number, source in enumerate(sources):
             if not chunk_places.is_splittable(source):
-                found += corpora.chunks_of(source, number, *firsts[number], 50)
+                found += chunks.of_source(source, number, *firsts[number], 50)
                 continue
             (path,) = source.files
             surveyed = _surveyed(path, range_bytes, 50, 3)

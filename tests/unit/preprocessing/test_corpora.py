@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from pipeline import exits
-from preprocessing import corpora, corpus_config
+from preprocessing import chunks, corpora, corpus_config
 
 
 def _corpus(tmp_path, **files) -> corpus_config.CorpusConfig:
@@ -20,7 +20,7 @@ def _rows(corpus, task: str = "pairs") -> list[tuple[Any, ...]]:
     sources = corpora.sources(corpus, task, 1000)
     return [
         (row.line, row.src, row.references)
-        for chunk in corpora.chunks(sources, 1000)
+        for chunk in chunks.of_sources(sources, 1000)
         for row in chunk.rows()
     ]
 
@@ -99,30 +99,6 @@ def test_corpora_have_names_and_weights(tmp_path):
         ("news", 2.0),
         ("web", 0.5),
     ]
-
-
-def test_chunks_number_rows_through_all_sources(tmp_path):
-    for name in "ab":
-        (tmp_path / f"{name}.tsv").write_text("s\tt\n" * 2500)
-    corpus = corpus_config.CorpusConfig(train=(str(tmp_path / "*.tsv"),))
-    sources = corpora.sources(corpus, "pairs", 1000)
-    assert [
-        (chunk.number, chunk.first_row, chunk.first_line, chunk.size)
-        for chunk in corpora.chunks(sources, 1000)
-    ] == [
-        (0, 0, 1, 2000),
-        (1, 2000, 2001, 500),
-        (2, 2500, 1, 2000),
-        (3, 4500, 2001, 500),
-    ]
-
-
-def test_a_line_too_long_to_be_read_whole_is_not_taken_apart(tmp_path):
-    corpus = _corpus(tmp_path, train=b"a" * 20_000 + b"\tx\nb\ty\n")
-    (chunk,) = corpora.chunks(corpora.sources(corpus, "pairs", 1000), 1000)
-    first, second = chunk.rows()
-    assert (first.problem, len(first.src)) == ("too_long", 16_001)
-    assert second == (2, b"b", (b"y",), "")
 
 
 def test_files_of_different_length_are_refused_with_both_counts(tmp_path):

@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from preprocessing import chunks as chunks_lib
 from preprocessing import (
     config,
     corpora,
@@ -38,7 +39,7 @@ def _find(folder, pairs: dict[str, list[tuple[bytes, bytes]]], num_rows=None, **
         for split, some in pairs.items()
     ]
     fingerprint = duplicates.Fingerprinter(BUILD)
-    chunks = list(corpora.chunks(sources, 1000))
+    chunks = list(chunks_lib.of_sources(sources, 1000))
     cleaning = dataclasses.replace(BUILD.cleaning, **given)
     folder.mkdir()
     found = duplicates.find(
@@ -94,6 +95,6 @@ def test_rows_that_were_not_read_are_no_duplicates(tmp_path):
     source = corpora.Source(
         "a", "train", 1, (), read_rows=functools.partial(iter, chunk_rows)
     )
-    (chunk,) = corpora.chunks([source], 1000)
+    (chunk,) = chunks_lib.of_sources([source], 1000)
     size, found = duplicates.Fingerprinter(BUILD)(chunk)
     assert (size, len(found)) == (2, 0)

@@ -9,9 +9,10 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import exits, manifest, records, vocabulary
+from pipeline import exits, manifest, records, sidecars, vocabulary
 from preprocessing import (
     accounts,
+    chunks,
     config,
     corpora,
     corpus_config,
@@ -53,7 +54,7 @@ def _write(tmp_path, data_dir, given, build, *, num_shards=3, weight=1.0, marks=
     segmentations = max(1, build.subwords.subword_samples)
     writer = shards.Writer(folder, counts, segmentations, 1)
     try:
-        for chunk in corpora.chunks([source], 1000):
+        for chunk in chunks.of_sources([source], 1000):
             writer.add(encode(encoder.Work(chunk, marks)))
         return folder, writer.close()
     finally:
@@ -94,7 +95,7 @@ def test_records_are_dealt_to_shards_in_turn(tmp_path, data_dir):
     for shard in splits["train"].shards:
         path = folder / shard.name
         assert hashlib.sha256(path.read_bytes()).hexdigest() == shard.sha256
-        lengths = records.read_lengths(path, shard.records).astype(int)
+        lengths = sidecars.read_lengths(path, shard.records).astype(int)
         assert lengths.sum(axis=0).tolist() == [shard.src_tokens, shard.tgt_tokens]
 
 
@@ -121,8 +122,8 @@ def test_only_valid_and_test_keep_their_text(tmp_path, data_dir):
         assert "src_text" not in feature
 
 
-def _chunk(weight: float = 1.0) -> corpora.Chunk:
-    return corpora.Chunk(0, None, weight, "made up", 0, 0, 1, 0, None, 0, None, [])
+def _chunk(weight: float = 1.0) -> chunks.Chunk:
+    return chunks.Chunk(0, None, weight, "made up", 0, 0, 1, 0, None, 0, None, [])
 
 
 @pytest.mark.parametrize("split_by", ["source", "line"])
@@ -146,7 +147,7 @@ def test_the_histogram_counts_every_record(tmp_path, data_dir):
     folder, splits = _write(tmp_path, data_dir, _rows(50), _config())
     lengths = np.concatenate(
         [
-            records.read_lengths(folder / shard.name, shard.records)
+            sidecars.read_lengths(folder / shard.name, shard.records)
             for shard in splits["train"].shards
         ]
     )

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline import config, input_pipeline
+from pipeline import config, data_sources, input_pipeline
 from trainers import memory_trial
 
 
@@ -14,7 +14,7 @@ def test_no_batch_of_the_plan_is_larger_than_those_tried(
     asked = config.BatchConfig(
         tokens_per_batch=400, num_buckets=num_buckets, pool_examples=pool_examples
     )
-    source = input_pipeline.open_split(data_dir, "train", asked, seed=1)
+    source = data_sources.open_split(data_dir, "train", asked, seed=1)
     tried = memory_trial.largest_batches(source.plan)
     assert 1 <= len(tried) <= 2
 

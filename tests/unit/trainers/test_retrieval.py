@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline import config, examples, input_pipeline
+from pipeline import config, data_sources, examples, input_pipeline
 from trainers import optimizer_config, retrieval, train_step
 from trainers.models import config as model_config
 from trainers.models import seq2vec_config, text_pairs
@@ -35,7 +35,7 @@ def test_of_answers_that_are_the_same_any_is_right():
 def test_vectors_of_pairs_learn_to_find_each_other(data_dir, shared):
     asked = config.BatchConfig(tokens_per_batch=512, num_buckets=3)
     source, held_out = (
-        input_pipeline.open_split(data_dir, split, asked, seed=1, kind=examples.TEXTS)
+        data_sources.open_split(data_dir, split, asked, seed=1, kind=examples.TEXTS)
         for split in ("train", "valid")
     )
     model = text_pairs.TextPairs(

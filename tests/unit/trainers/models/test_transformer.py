@@ -5,7 +5,7 @@ import tensorflow as tf
 from pipeline import batching
 from tests import small_models
 from trainers import naming, noise
-from trainers.models import attention, transformer
+from trainers.models import transformer
 
 SIZE = 20
 
@@ -148,33 +148,6 @@ def test_embeddings_of_two_vocabularies_are_not_one():
         _model(shared=False, tied_embeddings="all")
 
 
-def test_products_of_rotated_vectors_depend_on_their_distance_alone():
-    """Su et al. 2021, equation 11."""
-    query, key = tf.random.stateless_normal([2, 1, 1, 1, 8], seed=(1, 2))
-
-    def product(at, other):
-        turned = attention.rotated(query, at), attention.rotated(key, other)
-        return float(tf.reduce_sum(turned[0] * turned[1]))
-
-    assert product(3, 1) == pytest.approx(product(12, 10), abs=1e-5)
-    assert abs(product(3, 1) - product(3, 2)) > 1e-2
-    together = attention.rotated(tf.concat([key, key], axis=2), 4)
-    np.testing.assert_allclose(together[:, :, 1:], attention.rotated(key, 5), rtol=1e-5)
-    np.testing.assert_allclose(attention.rotated(key, 0), key)
-
-
-def test_swiglu_is_its_formula():
-    layer = transformer.FeedForward(
-        small_models.transformer_config(activation="swiglu"),
-        rng=np.random.default_rng(1),
-    )
-    values = np.random.default_rng(2).normal(size=(5, 16)).astype(np.float32)
-    inner = values @ layer.inner.kernel.numpy()
-    gate, value = inner[:, :24], inner[:, 24:]
-    wanted = (gate / (1 + np.exp(-gate)) * value) @ layer.outer.kernel.numpy()
-    np.testing.assert_allclose(layer(tf.constant(values)), wanted, atol=1e-5)
-
-
 def test_what_is_longer_than_learned_positions_shares_the_last():
     model = _model(positions="learned", max_positions=3)
     batch = _batch([([5, 6, 7, 8, 9], [8, 9])], 6, 3)
@@ -235,13 +208,6 @@ def test_sizes_that_do_not_fit_are_refused(given, message):
         small_models.transformer_config(**given)
 
 
-def test_masks_hide_padding_and_the_future():
-    padding = attention.padding_mask(tf.constant([[True, False]]))
-    assert padding.numpy().tolist() == [[[[0.0, np.float32(-1e9)]]]]
-    causal = attention.causal_mask(tf.constant(2))
-    assert causal.numpy().tolist() == [[[[0.0, np.float32(-1e9)], [0.0, 0.0]]]]
-
-
 def test_attention_to_the_source_is_that_of_the_loss_and_sees_no_padding():
     model = _model(num_layers=2)
     src_ids = tf.constant([[5, 6, 7, 2], [8, 2, 0, 0]])
@@ -255,33 +221,3 @@ def test_attention_to_the_source_is_that_of_the_loss_and_sees_no_padding():
     np.testing.assert_allclose(
         model.attention_weights(alone)[:, 0], weights[:, 1, :, :2, :2], atol=1e-6
     )
-
-
-def test_a_layer_that_tells_its_attention_says_the_same():
-    layer = _model().decoder[0]
-    rng = np.random.default_rng(1)
-    stream = tf.constant(rng.normal(size=(6, 16)), tf.float32)
-    encoded = tf.constant(rng.normal(size=(8, 16)), tf.float32)
-    memory = layer.source_attention.memory(encoded, 2)
-    masks = attention.causal_mask(3), attention.padding_mask(tf.ones([2, 4], tf.bool))
-    plain = layer(stream, memory, *masks, noise.NONE, "")
-    told, _ = layer.with_weights(stream, memory, *masks)
-    np.testing.assert_array_equal(plain, told)
-
-
-def test_attention_weights_are_those_of_equation_1():
-    rng = np.random.default_rng(1)
-    layer = attention.Attention(16, 2, rng=rng)
-    inputs, encoded = (
-        rng.normal(size=(count, 16)).astype(np.float32) for count in (6, 8)
-    )
-    memory = layer.memory(encoded, 2)
-    weights = layer.weights(tf.constant(inputs), memory, tf.zeros([1, 1, 1, 1]))
-    query, key = inputs @ layer.query.kernel.numpy(), encoded @ layer.key.kernel.numpy()
-    for row in range(2):
-        for head in range(2):
-            part = slice(8 * head, 8 * head + 8)
-            ours = query[3 * row : 3 * row + 3, part]
-            scores = ours @ key[4 * row : 4 * row + 4, part].T / np.sqrt(8)
-            wanted = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
-            np.testing.assert_allclose(weights[row, head], wanted, rtol=1e-4)

@@ -1,0 +1,156 @@
+"""From the rows of a chunk to the pairs whose text is kept, and why others are not."""
+
+import dataclasses
+
+from pipeline import exits
+from preprocessing import (
+    chunks,
+    cleaning,
+    config,
+    duplicates,
+    labels,
+    rejects_file,
+    rows,
+    splitting,
+)
+
+_MARKED = {
+    duplicates.IS_DUPLICATE: cleaning.DUPLICATE,
+    duplicates.IS_OVERLAP: cleaning.OVERLAP,
+}
+
+
+@dataclasses.dataclass
+class Pairs:
+    """Pairs whose text is kept, a list for each property: tuples cost as much as ids.
+
+    Attributes:
+        rows: Where each was read.
+        splits: Of each.
+        src: Sources.
+        tgt: Targets, or the first of several references; empty where there are labels.
+        references: As they were read.
+        copies: How often each is written.
+        labels: Of each, where there are labels.
+    """
+
+    rows: list[rows.Row]
+    splits: list[str]
+    src: list[str]
+    tgt: list[str]
+    references: list[tuple[bytes, ...]]
+    copies: list[int]
+    labels: list[labels.Label | None]
+
+
+def of_chunk(
+    chunk: chunks.Chunk,
+    marks: bytes | None,
+    build: config.BuildConfig,
+    known: labels.Labels | None,
+) -> tuple[Pairs, list[rejects_file.Reject]]:
+    """Returns the pairs whose text is kept, and the others.
+
+    Args:
+        chunk: The rows.
+        marks: One byte a row, see `duplicates`; None where all are kept.
+        build: The settings.
+        known: The classes, where there are labels.
+
+    Raises:
+        exits.Refusal: If there is no such class, or a held-out row has no label.
+    """
+    found = chunk.rows()
+    splits = splitting.splits_of(chunk, found, build)
+    plain = chunk.weight == 1 and known is None
+    if plain and not any(marks or b""):
+        clean = cleaning.clean_together(found, build.cleaning)
+        if clean is not None:
+            references = [row.references for row in found]
+            ones = [1] * len(found)
+            none: list[labels.Label | None] = [None] * len(found)
+            return Pairs(found, splits, *clean, references, ones, none), []
+    collector = _Collector(chunk, build, known)
+    rejects: list[rejects_file.Reject] = []
+    marks = marks or bytes(chunk.size)
+    for row, split, mark in zip(found, splits, marks, strict=True):
+        reason = collector.add(row, split, mark)
+        if reason is not None:
+            text = b"\t".join((row.src, *row.references))
+            rejects.append(rejects_file.Reject(split, row.line, reason, text))
+    return collector.pairs, rejects
+
+
+class _Collector:
+    """Takes the rows of a chunk one by one."""
+
+    def __init__(
+        self,
+        chunk: chunks.Chunk,
+        build: config.BuildConfig,
+        known: labels.Labels | None,
+    ) -> None:
+        """Has no pair yet."""
+        self.pairs = Pairs([], [], [], [], [], [], [])
+        self._chunk = chunk
+        self._build = build
+        self._known = known
+
+    def add(self, row: rows.Row, split: str, mark: int) -> str | None:
+        """Adds the pairs that a row holds, or returns why it is left out."""
+        train = split == "train"
+        result = cleaning.clean_text(row, self._build.cleaning, keep=not train)
+        if isinstance(result, str):
+            return result
+        copies = 1
+        if train:
+            if mark:
+                return _MARKED[mark]
+            if self._chunk.weight != 1:
+                copies = splitting.copies(self._chunk, row, self._build)
+            if not copies:
+                return cleaning.WEIGHT
+        src, texts = result
+        label = None
+        if self._known is not None:
+            label = _label(self._known, row, texts[0], split, self._chunk.name)
+            if label is None:
+                return cleaning.LABEL
+            targets = [("", row.references)]
+        elif train:  # each reference is something to learn from
+            targets = [
+                (tgt, (raw,)) for tgt, raw in zip(texts, row.references, strict=True)
+            ]
+        else:
+            targets = [(texts[0], row.references)]
+        pairs = self.pairs
+        for tgt, references in targets:
+            pairs.rows.append(row)
+            pairs.splits.append(split)
+            pairs.src.append(src)
+            pairs.tgt.append(tgt)
+            pairs.references.append(references)
+            pairs.copies.append(copies)
+            pairs.labels.append(label)
+        return None
+
+
+def _label(
+    known: labels.Labels, row: rows.Row, text: str, split: str, name: str
+) -> labels.Label | None:
+    """Returns a row's label, or None for shares of training that cannot be read.
+
+    Raises:
+        exits.Refusal: If there is no such class, or a held-out row has no label.
+    """
+    try:
+        return known.read(text)
+    except ValueError as error:
+        unknown = isinstance(error, labels.UnknownLabelError)
+        if split == "train" and not unknown:
+            return None
+        raise exits.Refusal(
+            exits.BAD_DATA,
+            f"{name}, line {row.line} ({split}): {error}; see --label_names and "
+            "--label_map",
+        ) from None

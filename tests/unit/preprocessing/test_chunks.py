@@ -1,0 +1,27 @@
+from preprocessing import chunks, corpora, corpus_config
+
+
+def test_rows_are_numbered_through_all_sources(tmp_path):
+    for name in "ab":
+        (tmp_path / f"{name}.tsv").write_text("s\tt\n" * 2500)
+    corpus = corpus_config.CorpusConfig(train=(str(tmp_path / "*.tsv"),))
+    sources = corpora.sources(corpus, "pairs", 1000)
+    assert [
+        (chunk.number, chunk.first_row, chunk.first_line, chunk.size)
+        for chunk in chunks.of_sources(sources, 1000)
+    ] == [
+        (0, 0, 1, 2000),
+        (1, 2000, 2001, 500),
+        (2, 2500, 1, 2000),
+        (3, 4500, 2001, 500),
+    ]
+
+
+def test_a_line_too_long_to_be_read_whole_is_not_taken_apart(tmp_path):
+    path = tmp_path / "train.tsv"
+    path.write_bytes(b"a" * 20_000 + b"\tx\nb\ty\n")
+    corpus = corpus_config.CorpusConfig(train=(str(path),))
+    (chunk,) = chunks.of_sources(corpora.sources(corpus, "pairs", 1000), 1000)
+    first, second = chunk.rows()
+    assert (first.problem, len(first.src)) == ("too_long", 16_001)
+    assert second == (2, b"b", (b"y",), "")
