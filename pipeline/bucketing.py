@@ -66,8 +66,9 @@ class Budget(NamedTuple):
                     f"{flag} is less than {self.row_multiple} x the longest pair, "
                     f"{int(longest.max())} tokens; raise it or lower --max_length"
                 )
-        least = np.min([rows for rows, _ in limits], axis=0)
-        return least // self.row_multiple * self.row_multiple
+        least: np.ndarray = np.min([rows for rows, _ in limits], axis=0)
+        least -= least % self.row_multiple
+        return least
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Buckets:
             of_length = np.searchsorted(steps, np.arange(steps[-1] + 1))
             within = np.minimum(lengths[:, side], steps[-1] + 1)
             ranks.append(np.append(of_length, len(steps))[within])
-        buckets = self._smallest[ranks[0], ranks[1]]
+        buckets: np.ndarray = self._smallest[ranks[0], ranks[1]]
         if buckets.min(initial=0) < 0:
             pair = lengths[int(np.argmin(buckets))]
             raise ValueError(f"a pair of {pair[0]} and {pair[1]} tokens fits no bucket")

@@ -69,7 +69,8 @@ class Pairs:
 
     def width(self, src: np.ndarray, tgt: np.ndarray) -> np.ndarray:
         """Returns the numbers in a row of a batch, for its padded lengths."""
-        return src + 2 * tgt
+        size: np.ndarray = src + 2 * tgt
+        return size
 
     def parse(self, serialized: tf.Tensor) -> Parsed:
         """Returns the records of a pool; its content is source and target ids."""

@@ -152,7 +152,8 @@ def load_pool(
             tf.debugging.assert_equal(parsed.found, lengths, message),
         ]
     ):
-        return tf.nest.map_structure(tf.identity, parsed.content)
+        content: tuple[Any, ...] = tf.nest.map_structure(tf.identity, parsed.content)
+        return content
 
 
 def epoch(

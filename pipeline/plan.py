@@ -218,7 +218,8 @@ class Plan:
     def _kept(self, shard: int, epoch: int) -> np.ndarray:
         """Returns which pairs of a shard are short enough, bool [N]."""
         lengths = self.lengths(shard, epoch)
-        return np.maximum(lengths[:, 0], lengths[:, 1]) < self._max_length
+        longer: np.ndarray = np.maximum(lengths[:, 0], lengths[:, 1])
+        return longer < self._max_length
 
     def _counts(self) -> Counts:
         """Counts the first epoch, a shard at a time.

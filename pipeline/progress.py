@@ -4,6 +4,7 @@ import logging
 import sys
 import time
 from types import TracebackType
+from typing import Any
 
 import tqdm
 
@@ -41,7 +42,7 @@ class Progress:
             total: How much there is, if it is known.
             done: How much was done before.
         """
-        self._bar: tqdm.tqdm = tqdm.tqdm(
+        self._bar: tqdm.tqdm[Any] = tqdm.tqdm(
             desc=what,
             unit=f" {unit}",
             total=total,

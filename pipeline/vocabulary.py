@@ -46,7 +46,8 @@ class Vocabulary:
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Returns the ids of each text, without BOS, EOS or PAD."""
-        return self._processor.EncodeAsIds(list(texts), num_threads=1)
+        ids: list[list[int]] = self._processor.EncodeAsIds(list(texts), num_threads=1)
+        return ids
 
     def sample(
         self, texts: Sequence[str], *, alpha: float, seed: int
@@ -64,7 +65,7 @@ class Vocabulary:
         """
         with _DRAWING:
             sentencepiece.set_random_generator_seed(seed)
-            return self._processor.Encode(
+            drawn: list[list[int]] = self._processor.Encode(
                 list(texts),
                 return_type=int,
                 enable_sampling=True,
@@ -72,6 +73,7 @@ class Vocabulary:
                 alpha=alpha,
                 num_threads=1,
             )
+        return drawn
 
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Returns the text of each row; special ids leave no trace in it."""

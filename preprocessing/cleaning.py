@@ -155,7 +155,8 @@ def plainly_good_lengths(
         bool [N]; for each that is set `check_lengths` is None.
     """
     shorter, longer = np.minimum(num_src, num_tgt), np.maximum(num_src, num_tgt)
-    good = (shorter >= max(1, cleaning.min_length)) & (longer < cleaning.max_length)
+    good: np.ndarray = shorter >= max(1, cleaning.min_length)
+    good &= longer < cleaning.max_length
     if cleaning.max_ratio:
         good &= longer <= cleaning.max_ratio * shorter
     return good

@@ -77,7 +77,8 @@ class Pool:
         if self._executor is None:
             yield from map(prepare(recipe), items)
             return
-        waiting: collections.deque[concurrent.futures.Future] = collections.deque()
+        waiting: collections.deque[concurrent.futures.Future[Any]]
+        waiting = collections.deque()
         try:
             for item in items:
                 waiting.append(self._executor.submit(_do, prepare, recipe, item))

@@ -87,7 +87,7 @@ class ClassificationStep:
     @property
     def num_traces(self) -> int:
         """How often the step was traced in this process."""
-        return self._traced.experimental_get_tracing_count()
+        return int(self._traced.experimental_get_tracing_count())
 
     def __call__(self, batches: Iterable[batching.LabelBatch]) -> Outcome:
         """Returns what it says of all texts of some batches."""

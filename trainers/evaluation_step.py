@@ -35,7 +35,7 @@ class EvaluationStep:
     @property
     def num_traces(self) -> int:
         """How often the step was traced in this process."""
-        return self._traced.experimental_get_tracing_count()
+        return int(self._traced.experimental_get_tracing_count())
 
     def __call__(self, batches: Iterable[Any]) -> dict[str, float]:
         """Returns the means over all real target tokens of some batches.

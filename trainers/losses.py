@@ -111,7 +111,8 @@ def _log_normaliser(
 
         return (best + tf.math.log(total), tf.stop_gradient(best)), gradient
 
-    return compute(hidden, vectors)
+    found: tuple[tf.Tensor, tf.Tensor] = compute(hidden, vectors)
+    return found
 
 
 def of_logits(

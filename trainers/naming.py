@@ -15,7 +15,8 @@ def variables(module: tf.Module) -> dict[str, tf.Variable]:
     Modules may say themselves, by a method `variables_by_name`, what theirs are called.
     """
     if hasattr(module, "variables_by_name"):
-        return module.variables_by_name()
+        told: dict[str, tf.Variable] = module.variables_by_name()
+        return told
     named: dict[str, tf.Variable] = {}
     seen: set[int] = set()
     _collect(module, "", named, seen)

@@ -75,7 +75,7 @@ class Predictor:
     @property
     def num_traces(self) -> int:
         """How often the model was traced in this process."""
-        return self._traced.experimental_get_tracing_count()
+        return int(self._traced.experimental_get_tracing_count())
 
     def __call__(self, texts: Sequence[str]) -> Predicted:
         """Returns what the model says of texts, at least one, in their order.

@@ -50,7 +50,7 @@ class RetrievalStep:
     @property
     def num_traces(self) -> int:
         """How often the step was traced in this process."""
-        return self._traced.experimental_get_tracing_count()
+        return int(self._traced.experimental_get_tracing_count())
 
     def __call__(self, batches: Iterable[batching.TextsBatch]) -> dict[str, float]:
         """Returns what is found of all pairs of some batches.

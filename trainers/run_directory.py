@@ -76,7 +76,8 @@ def labels(workdir: pathlib.Path) -> list[str]:
             f"--workdir={workdir}: has no {LABELS}, so it has no classes; name a run "
             "of trainers.seq2vec",
         )
-    return json.loads(path.read_text(encoding="utf-8"))
+    names: list[str] = json.loads(path.read_text(encoding="utf-8"))
+    return names
 
 
 def own(path: pathlib.Path, worker: int) -> pathlib.Path:

@@ -48,7 +48,8 @@ def inverse_sqrt(step: int, *, peak: float, warmup_steps: int) -> float:
     """
     _check(step)
     warmup = max(warmup_steps, 1)
-    return peak * min(step / warmup, (warmup / step) ** 0.5)
+    falling: float = (warmup / step) ** 0.5
+    return peak * min(step / warmup, falling)
 
 
 def constant(step: int, *, peak: float, warmup_steps: int) -> float:

@@ -112,10 +112,11 @@ class TrainStep(tf.Module):
     @property
     def num_traces(self) -> int:
         """How often the step was traced in this process."""
-        return max(
-            self._traced.experimental_get_tracing_count(),
-            self._traced_accumulation.experimental_get_tracing_count(),
+        counts = (
+            traced.experimental_get_tracing_count()
+            for traced in (self._traced, self._traced_accumulation)
         )
+        return int(max(counts))
 
     def __call__(self, micro_batches: Sequence[Any], learning_rate: float) -> None:
         """Updates the model from one batch, in one part or in several.

@@ -120,7 +120,7 @@ class Decoder(abc.ABC):
     @property
     def num_traces(self) -> int:
         """How often the decoder was traced in this process."""
-        return self._traced.experimental_get_tracing_count()
+        return int(self._traced.experimental_get_tracing_count())
 
     def __call__(self, asked: Request) -> Found:
         """Returns the hypotheses for a batch, as arrays."""
@@ -176,6 +176,7 @@ class Decoder(abc.ABC):
             found = _put(found, search.rows, self._found(search.own))
             return _selected(search, tf.where(self._goes_on(search))[:, 0]), found
 
+        found: Found
         _, found = _while(
             lambda search, _: tf.size(search.rows) > 0,
             until_a_share_is_done,
@@ -236,7 +237,8 @@ def _while(condition: Any, body: Any, begin: tuple[Any, ...]) -> tuple[Any, ...]
     sizes = tf.nest.map_structure(
         lambda part: tf.TensorShape([None] * part.shape.rank), begin
     )
-    return tf.while_loop(condition, body, begin, shape_invariants=sizes)
+    end: tuple[Any, ...] = tf.while_loop(condition, body, begin, shape_invariants=sizes)
+    return end
 
 
 def _put(everything: Found, rows: tf.Tensor, new: Found) -> Found:

@@ -157,7 +157,10 @@ def _over_time(
 
         return (trace.states[0][1:], trace.contexts), gradient
 
-    return compute(projected, memory.keys, memory.values, *weights, *initial)
+    outputs: tuple[tf.Tensor, tf.Tensor] = compute(
+        projected, memory.keys, memory.values, *weights, *initial
+    )
+    return outputs
 
 
 def _step(

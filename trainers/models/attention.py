@@ -205,4 +205,5 @@ def _project(
     kernel = tf.concat([tf.cast(dense.kernel, kinds) for dense in projections], axis=1)
     bias = tf.concat([tf.cast(dense.bias, kinds) for dense in projections], axis=0)
     outputs = tf.nn.bias_add(tf.matmul(inputs, kernel), bias)
-    return tf.split(outputs, len(projections), axis=1)
+    parts: list[tf.Tensor] = tf.split(outputs, len(projections), axis=1)
+    return parts

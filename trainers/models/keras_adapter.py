@@ -135,7 +135,7 @@ def _attribute(layer: keras.layers.Layer, inner: keras.layers.Layer) -> str | No
         if name.startswith("_"):
             continue
         if value is inner:
-            return name
+            return str(name)
         if isinstance(value, list | tuple):
             for index, item in enumerate(value):
                 if item is inner:

@@ -66,7 +66,8 @@ def over_time(
 
         return tuple(part[1:] for part in trace.states), gradient
 
-    return compute(projected, recurrent, *initial)
+    states: cells.State = compute(projected, recurrent, *initial)
+    return states
 
 
 def _forward(

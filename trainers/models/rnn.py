@@ -58,7 +58,10 @@ class Bridge(tf.Module):
         if self._kind == "copy":
             return lasts
         if self._kind == "zero":
-            return tf.nest.map_structure(tf.zeros_like, lasts)
+            zeros: recurrent_decoder.States = tf.nest.map_structure(
+                tf.zeros_like, lasts
+            )
+            return zeros
         initial = []
         for dense, last in zip(self.layers, lasts, strict=True):
             output, *rest = (d(part) for d, part in zip(dense, last, strict=True))
