@@ -32,7 +32,7 @@ Config = TypeVar("Config")
 
 _HELP_FLAGS = {"--help", "-help", "-h", "--helpfull", "--helpshort"}
 _FLAGFILE = "flagfile"
-VERSION = "1.0.0.dev0"  # of the project; CHANGELOG.md says what still loads
+VERSION = "1.0.0"  # of the project; CHANGELOG.md says what still loads
 
 
 class FlagError(ValueError):
