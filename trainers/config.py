@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from pipeline import config as pipeline_config
@@ -222,6 +223,31 @@ class TrainConfig(Protocol):
         """The learning rate."""
 
 
+def check_together(asked: TrainConfig) -> None:
+    """Raises ValueError for settings that do not go together, whatever the task."""
+    strategy_config.check(asked.distribution, asked.run.xla, asked.batch)
+    plateau = asked.schedule.schedule == "plateau"
+    if plateau and not asked.validation.eval_every_steps:
+        raise ValueError("--schedule=plateau needs --eval_every_steps above 0")
+
+
+def unchanged(asked: TrainConfig, judged_by: Sequence[str]) -> dict[str, Any]:
+    """Returns what a resumed run must find unchanged, by flag.
+
+    Knobs that may change otherwise must not where the weights depend on them.
+
+    Args:
+        asked: The config.
+        judged_by: The flags that say when and on what a run is validated.
+    """
+    values = knobs.fixed_leaves(asked)
+    if asked.schedule.depends_on_num_steps:
+        values["num_steps"] = asked.run.num_steps
+    if asked.schedule.schedule == "plateau" or asked.validation.patience:
+        values |= {name: getattr(asked.validation, name) for name in judged_by}
+    return values
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StartConfig:
     """Start."""
@@ -279,7 +305,7 @@ class Seq2SeqConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError for settings that do not go together."""
-        strategy_config.check(self.distribution, self.run.xla, self.batch)
+        check_together(self)
         if self.model.model == "keras" and self.distribution.strategy != "none":
             raise ValueError(
                 f"--strategy={self.distribution.strategy} is not for --model=keras, "
@@ -290,19 +316,7 @@ class Seq2SeqConfig:
                 f"--dtype={self.run.dtype} is not for --model=keras, whose layers have "
                 "a policy of their own"
             )
-        plateau = self.schedule.schedule == "plateau"
-        if plateau and not self.validation.eval_every_steps:
-            raise ValueError("--schedule=plateau needs --eval_every_steps above 0")
 
-    def fixed(self) -> dict[str, Any]:
-        """Returns what a resumed run must find unchanged, by flag.
-
-        Knobs that may change otherwise must not where the weights depend on them.
-        """
-        values = knobs.fixed_leaves(self)
-        if self.schedule.depends_on_num_steps:
-            values["num_steps"] = self.run.num_steps
-        if self.schedule.schedule == "plateau" or self.validation.patience:
-            values["eval_every_steps"] = self.validation.eval_every_steps
-            values["eval_examples"] = self.validation.eval_examples
-        return values
+    def unchanged(self) -> dict[str, Any]:
+        """Returns what a resumed run must find unchanged, by flag."""
+        return unchanged(self, ("eval_every_steps", "eval_examples"))

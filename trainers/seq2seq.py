@@ -13,14 +13,12 @@ import sys
 from flags import binding
 from pipeline import (
     exits,
-    files,
     manifest,
     mixing,
     progress,
-    runtime,
     vocabulary,
 )
-from trainers import config, run_directory, signals
+from trainers import config, session
 
 
 def main(asked: config.Seq2SeqConfig) -> None:
@@ -31,16 +29,7 @@ def main(asked: config.Seq2SeqConfig) -> None:
     corpora = mixing.corpora(home, asked.batch)
     for corpus in corpora:
         manifest.check_files(corpus.facts, corpus.directory, "train")
-    workdir, worker = asked.run.workdir_path, asked.distribution.worker()
-    progress.configure_logging(worker=worker.number)
-    lock = run_directory.own(workdir, worker.number) / files.LOCK_NAME
-    with files.locked(lock, what=f"--workdir={workdir}"):
-        stop = signals.StopRequest()
-        runtime.start(
-            deterministic=asked.run.deterministic,
-            cpu_devices=asked.distribution.cpu_devices,
-            find_devices=worker.num_workers == 1,
-        )
+    with session.opened(asked) as stop:
         from trainers import (
             precision,
             preparing,
@@ -56,11 +45,10 @@ def main(asked: config.Seq2SeqConfig) -> None:
         stop.listen()
         dtype = precision.dtype_of(asked.run.dtype)
         unchanged = {
-            "flags": asked.fixed() | {"dtype": dtype},
+            "flags": asked.unchanged() | {"dtype": dtype},
             "data": mixing.identity(corpora),
             "vocabulary": [entry.sha256 for entry in entries],
         }
-        directory = run_directory.RunDirectory(workdir, worker.number)
         with over.scope():
             model = build.make(asked, vocabularies, dtype)
         parts = preparing.Parts(
@@ -76,8 +64,8 @@ def main(asked: config.Seq2SeqConfig) -> None:
         )
         # Not before the checkpoint agrees: a refused command changes nothing.
         if over.is_chief:
-            vocabulary.copy(home, vocabularies, directory.vocabulary)
-        directory.write_flags(binding.to_lines(ready.config))
+            vocabulary.copy(home, vocabularies, ready.directory.vocabulary)
+        ready.directory.write_flags(binding.to_lines(ready.config))
         with over.noticing_losses():
             training.run(ready)
 

@@ -14,8 +14,8 @@ import functools
 import sys
 
 from flags import binding
-from pipeline import exits, files, manifest, mixing, progress, runtime, vocabulary
-from trainers import run_directory, seq2vec_config, signals
+from pipeline import exits, manifest, mixing, progress, vocabulary
+from trainers import seq2vec_config, session
 
 
 def main(asked: seq2vec_config.Seq2VecConfig) -> None:
@@ -32,16 +32,7 @@ def main(asked: seq2vec_config.Seq2VecConfig) -> None:
     corpora = mixing.corpora(home, asked.batch)
     for corpus in corpora:
         manifest.check_files(corpus.facts, corpus.directory, "train")
-    workdir, worker = asked.run.workdir_path, asked.distribution.worker()
-    progress.configure_logging(worker=worker.number)
-    lock = run_directory.own(workdir, worker.number) / files.LOCK_NAME
-    with files.locked(lock, what=f"--workdir={workdir}"):
-        stop = signals.StopRequest()
-        runtime.start(
-            deterministic=asked.run.deterministic,
-            cpu_devices=asked.distribution.cpu_devices,
-            find_devices=worker.num_workers == 1,
-        )
+    with session.opened(asked) as stop:
         from trainers import precision, preparing, replicas, training, vector_tasks
 
         over = replicas.make(asked.distribution, asked.batch.plan_lanes)
@@ -51,7 +42,7 @@ def main(asked: seq2vec_config.Seq2VecConfig) -> None:
         with over.scope():
             parts = make(asked, corpora, facts, dtype, lambda: bool(stop))
         unchanged = {
-            "flags": asked.fixed() | {"dtype": dtype},
+            "flags": asked.unchanged() | {"dtype": dtype},
             "data": mixing.identity(corpora),
             "vocabulary": [entry.sha256 for entry in entries],
             "labels": names,
@@ -59,13 +50,12 @@ def main(asked: seq2vec_config.Seq2VecConfig) -> None:
         ready = preparing.prepare(
             asked, parts, corpora, unchanged, dtype=dtype, stop=stop, over=over
         )
-        directory = run_directory.RunDirectory(workdir, worker.number)
         # Not before the checkpoint agrees: a refused command changes nothing.
         if over.is_chief:
-            vocabulary.copy_entries(home, entries, directory.vocabulary)
+            vocabulary.copy_entries(home, entries, ready.directory.vocabulary)
         if names and over.is_chief:
-            directory.write_labels(names)
-        directory.write_flags(binding.to_lines(ready.config))
+            ready.directory.write_labels(names)
+        ready.directory.write_flags(binding.to_lines(ready.config))
         with over.noticing_losses():
             training.run(ready)
 

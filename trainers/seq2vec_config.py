@@ -52,7 +52,7 @@ class Seq2VecConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError for settings that do not go together."""
-        strategy_config.check(self.distribution, self.run.xla, self.batch)
+        config.check_together(self)
         if self.head.head == "embedding" and self.distribution.strategy != "none":
             raise ValueError(
                 f"--strategy={self.distribution.strategy}: --head=embedding compares "
@@ -64,18 +64,7 @@ class Seq2VecConfig:
                 f"--best_metric={self.validation.best_metric} is not for "
                 f"--head={self.head.head}"
             )
-        plateau = self.schedule.schedule == "plateau"
-        if plateau and not self.validation.eval_every_steps:
-            raise ValueError("--schedule=plateau needs --eval_every_steps above 0")
 
-    def fixed(self) -> dict[str, Any]:
-        """Returns what a resumed run must find unchanged, by flag.
-
-        Knobs that may change otherwise must not where the weights depend on them.
-        """
-        values = knobs.fixed_leaves(self)
-        if self.schedule.depends_on_num_steps:
-            values["num_steps"] = self.run.num_steps
-        if self.schedule.schedule == "plateau" or self.validation.patience:
-            values["eval_every_steps"] = self.validation.eval_every_steps
-        return values
+    def unchanged(self) -> dict[str, Any]:
+        """Returns what a resumed run must find unchanged, by flag."""
+        return config.unchanged(self, ("eval_every_steps",))
