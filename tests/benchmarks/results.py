@@ -42,6 +42,8 @@ ROWS = {
     "multi30k_90min": Row("multi30k_ende", "seq2seq_multi30k_ende_90min", AVERAGED),
     "numbers": Row("numbers", "seq2seq_numbers"),
     "numbers_lstm": Row("numbers", "seq2seq_numbers_lstm"),
+    "scan_lstm": Row("scan", "seq2seq_scan_lstm"),
+    "scan": Row("scan", "seq2seq_scan"),
     "trec": Row("trec", "seq2vec_trec"),
 }
 
