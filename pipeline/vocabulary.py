@@ -5,22 +5,20 @@ can be made and a loss masked without asking which vocabulary it came from.
 """
 
 import dataclasses
+import functools
 import json
 import pathlib
-import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import sentencepiece
 
-from pipeline import exits, files, locations
+from pipeline import exits, files, locations, segmentations
 from pipeline import manifest as manifest_lib
 
 PAD_ID, BOS_ID, EOS_ID, UNK_ID = 0, 1, 2, 3
 _COPY = "vocabularies.json"
 SPECIAL_IDS = {"pad": PAD_ID, "bos": BOS_ID, "eos": EOS_ID, "unk": UNK_ID}
-
-_DRAWING = threading.Lock()  # SentencePiece has one seed for all threads
 
 
 class Vocabulary:
@@ -49,6 +47,11 @@ class Vocabulary:
         ids: list[list[int]] = self._processor.EncodeAsIds(list(texts), num_threads=1)
         return ids
 
+    @property
+    def has_segmentations(self) -> bool:
+        """Whether a text can be cut in several ways: unigram and BPE models."""
+        return self._sampler is not None
+
     def sample(
         self, texts: Sequence[str], *, alpha: float, seed: int
     ) -> list[list[int]]:
@@ -56,24 +59,21 @@ class Vocabulary:
 
         From a unigram model any segmentation, with its probability to the power of
         `alpha` (Kudo 2018, section 3); from BPE with a share `alpha` of the merges left
-        out (Provilkov et al. 2020).
+        out (Provilkov et al. 2020); from other models the only one.
 
         Args:
             texts: The texts.
-            alpha: In (0, 1].
+            alpha: In (0, 1]; of BPE 0 gives what `encode` does.
             seed: The same texts and seed give the same ids, in any process or thread.
         """
-        with _DRAWING:
-            sentencepiece.set_random_generator_seed(seed)
-            drawn: list[list[int]] = self._processor.Encode(
-                list(texts),
-                return_type=int,
-                enable_sampling=True,
-                nbest_size=-1,
-                alpha=alpha,
-                num_threads=1,
-            )
-        return drawn
+        if self._sampler is None:
+            return self.encode(texts)
+        normalized = self._processor.Normalize(list(texts))
+        return self._sampler.draw(normalized, alpha=alpha, seed=seed)
+
+    @functools.cached_property
+    def _sampler(self) -> "segmentations.Unigram | segmentations.Bpe | None":
+        return segmentations.sampler(self._processor.serialized_model_proto())
 
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Returns the text of each row; special ids leave no trace in it."""

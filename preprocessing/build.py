@@ -179,11 +179,18 @@ def _describe(
     subwords = build.subwords
     if subwords.spm_model:
         path = pathlib.Path(subwords.spm_model)
-        size = vocabulary.Vocabulary(path).size  # refuses what is not a model
+        model = vocabulary.Vocabulary(path)  # refuses what is not one of ours
+        size = model.size
         if size > sidecars.MAX_LENGTH:
             raise exits.Refusal(
                 exits.MISMATCH,
                 f"--spm_model={path}: {size} pieces, at most {sidecars.MAX_LENGTH}",
+            )
+        if subwords.subword_samples and not model.has_segmentations:
+            raise exits.Refusal(
+                exits.USAGE,
+                f"--subword_samples={subwords.subword_samples}: --spm_model={path} has "
+                "one segmentation; use a unigram or BPE model",
             )
     given = {
         "spm_model": subwords.spm_model,

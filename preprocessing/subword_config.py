@@ -70,7 +70,7 @@ class SubwordConfig:
     sampling_alpha: float = knobs.knob(
         0.2,
         "Of --subword_samples: smoothing of a unigram model (smaller is more even), or "
-        "share of merges that BPE leaves out.",
+        "share of merges that BPE leaves out before each one.",
     )
     normalize: str = knobs.knob(
         "nmt_nfkc",

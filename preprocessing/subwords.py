@@ -8,13 +8,10 @@ from typing import Any
 
 import sentencepiece
 
-from pipeline import exits, vocabulary
+from pipeline import exits, model_file, vocabulary
 from preprocessing import normalization, subword_config
 
-# Fields of sentencepiece_model.proto.
-_TRAINER_SPEC, _NORMALIZER_SPEC = 2, 3  # of a model
-_INPUT, _RULES = 1, 6  # files: of the one, of the other
-_DELIMITED = 2  # protobuf's wire type
+_INPUT, _RULES = 1, 6  # files: fields of the trainer's part, of the normaliser's
 
 
 def learn(
@@ -109,57 +106,20 @@ def _normalization_options(
 def _without_paths(model: bytes) -> bytes:
     """Returns the model without the name of the rule file, which differs by run.
 
-    Done on protobuf's wire format, https://protobuf.dev/programming-guides/encoding:
-    SentencePiece's own classes insist on a newer protobuf than Apache Beam accepts.
+    Done on the wire format, see `model_file`.
     """
+    left_out = {model_file.TRAINER_SPEC: _INPUT, model_file.NORMALIZER_SPEC: _RULES}
     parts = []
-    for number, field, content in _fields(model):
-        if number == _TRAINER_SPEC:
-            kept = [part for inner, part, _ in _fields(content) if inner != _INPUT]
-            parts.append(_delimited(number, b"".join(kept)))
-        elif number == _NORMALIZER_SPEC:
-            kept = [part for inner, part, _ in _fields(content) if inner != _RULES]
-            parts.append(_delimited(number, b"".join((*kept, _delimited(_RULES, b"")))))
-        else:
+    for number, field, content in model_file.fields(model):
+        if number not in left_out:
             parts.append(field)
+            continue
+        kept = [
+            part
+            for inner, part, _ in model_file.fields(content)
+            if inner != left_out[number]
+        ]
+        if number == model_file.NORMALIZER_SPEC:
+            kept.append(model_file.delimited(_RULES, b""))
+        parts.append(model_file.delimited(number, b"".join(kept)))
     return b"".join(parts)
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Yields number, bytes and content of each field; only messages have content."""
-    begin = 0
-    while begin < len(message):
-        key, end = _varint(message, begin)
-        content = b""
-        if key & 7 == _DELIMITED:
-            size, first = _varint(message, end)
-            end = first + size
-            content = message[first:end]
-        elif key & 7 == 0:
-            _, end = _varint(message, end)
-        else:
-            end += 8 if key & 7 == 1 else 4
-        yield key >> 3, message[begin:end], content
-        begin = end
-
-
-def _varint(message: bytes, begin: int) -> tuple[int, int]:
-    """Returns a base-128 varint, and where it ends."""
-    value = shift = 0
-    while True:
-        byte = message[begin]
-        begin += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, begin
-        shift += 7
-
-
-def _delimited(number: int, content: bytes) -> bytes:
-    out = bytearray([number << 3 | _DELIMITED])
-    size = len(content)
-    while size > 0x7F:
-        out.append(size & 0x7F | 0x80)
-        size >>= 7
-    out.append(size)
-    return bytes(out) + content

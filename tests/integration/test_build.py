@@ -73,6 +73,34 @@ def test_workers_hash_seed_locale_and_time_zone_do_not_change_a_byte(
     assert _digest(tmp_path / "data") == _digest(built)
 
 
+def test_drawn_segmentations_are_the_same_bytes_in_other_processes(corpus, tmp_path):
+    more = ("--subword_samples=2", "--tgt_model_type=bpe")
+    for name, workers in (("one", 1), ("two", 2)):
+        flags = _flags(corpus, tmp_path / name, f"--num_workers={workers}", *more)
+        programs.succeed(BUILD, *flags)
+    digests = _digest(tmp_path / "one")
+    assert digests == _digest(tmp_path / "two")
+    shards = [name for name in digests if name.startswith("train-00000")]
+    assert len({digests[name] for name in shards}) == len(shards) == 4
+
+
+def test_a_given_model_of_one_segmentation_is_refused_with_subword_samples(
+    corpus, tmp_path
+):
+    flags = _flags(corpus, tmp_path / "char", "--model_type=char", "--shared_vocab")
+    programs.succeed(BUILD, *flags)
+    given = [
+        f"--data_dir={tmp_path / 'data'}",
+        f"--train={corpus / 'pairs.tsv'}",
+        f"--spm_model={tmp_path / 'char' / 'shared.model'}",
+        "--subword_samples=2",
+    ]
+    refused = programs.run(BUILD, *given)
+    assert refused.returncode == exits.USAGE
+    (line,) = refused.stderr.splitlines()
+    assert "--subword_samples=2: --spm_model" in line
+
+
 def test_the_numbers_add_up(built):
     """Promise P3."""
     facts = manifest.read(built)
