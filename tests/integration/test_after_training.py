@@ -12,7 +12,9 @@ def _result(*flags: str) -> dict:
     return json.loads(programs.succeed("trainers.evaluate", *flags).splitlines()[-1])
 
 
-@pytest.mark.parametrize("split", ["valid", "test"])
+@pytest.mark.parametrize(
+    "split", [pytest.param("valid", marks=pytest.mark.long), "test"]
+)
 def test_evaluate_ends_with_one_json_object_that_is_also_a_file(workdir, split):
     result = _result(f"--workdir={workdir}", f"--split={split}")
     written = json.loads((workdir / f"evaluate_{split}.json").read_text())

@@ -196,6 +196,7 @@ def test_new_data_is_gone_on_with_only_when_asked_for(data_dir, own_data_dir, tm
     assert len(_summary(workdir)["history"]) == 1
 
 
+@pytest.mark.long
 def test_a_run_that_gets_no_better_ends_early_and_stays_ended(data_dir, tmp_path):
     flags = _flags(
         data_dir,

@@ -148,6 +148,7 @@ def test_what_does_not_fit_is_refused_in_one_line(labelled, whole, data_dir, tmp
     assert "leave flags of decoding out" in decoding.stderr
 
 
+@pytest.mark.long
 def test_a_page_serves_classes_and_their_probabilities(whole, tmp_path):
     out = programs.succeed(
         "trainers.predict", f"--workdir={whole}", "--top=3", stdin=b"ba dog\n"

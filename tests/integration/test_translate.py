@@ -92,6 +92,7 @@ def test_n_best_gives_as_many_lines_of_each_line(workdir, best):
     assert [line.split("\t")[-1] for line in several[3:6]] == [""] * 3
 
 
+@pytest.mark.long
 def test_an_ensemble_of_a_run_with_itself_says_the_same(workdir, best, tmp_path):
     again = tmp_path / "again"
     shutil.copytree(workdir, again)
