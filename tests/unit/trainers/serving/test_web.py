@@ -13,16 +13,26 @@ from trainers.serving import web
 JSON = {"Content-Type": "application/json"}
 
 
-@pytest.fixture(scope="module")
-def port():
-    application = web.app(lambda text: {"said": text[::-1]}, max_chars=10)
-    server = web.server(application, port=0)
+@contextlib.contextmanager
+def _serving(answer):
+    """Yields the port of a server that runs while the block does."""
+    server = web.server(web.app(answer, max_chars=10), port=0)
     thread = threading.Thread(target=server.run)
     thread.start()
-    yield server.effective_port
-    server.close()
-    thread.join(timeout=10)
+    try:
+        yield server.effective_port
+    finally:
+        # Closed by its own thread, which else may be waiting for a socket that is gone.
+        server.trigger.pull_trigger(server.close)
+        thread.join(timeout=10)
+        server.task_dispatcher.shutdown()
     assert not thread.is_alive()
+
+
+@pytest.fixture(scope="module")
+def port():
+    with _serving(lambda text: {"said": text[::-1]}) as number:
+        yield number
 
 
 def _ask(port, method, path, body=None, headers=None):
@@ -164,14 +174,8 @@ def test_a_failure_inside_is_json_that_tells_nothing(capsys):
     def fail(text):
         raise ZeroDivisionError("secret")
 
-    server = web.server(web.app(fail, max_chars=10), port=0)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    status, error = _refused(
-        server.effective_port, "POST", "/translate", b'{"text": "a"}', JSON
-    )
-    server.close()
-    thread.join(timeout=10)
+    with _serving(fail) as its_port:
+        status, error = _refused(its_port, "POST", "/translate", b'{"text": "a"}', JSON)
     assert status == 500
     assert "secret" not in error
     assert "ZeroDivisionError" in capsys.readouterr().err
