@@ -14,7 +14,7 @@ import secrets
 import shutil
 import signal
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pipeline import exits, files, locations
 
@@ -63,7 +63,7 @@ def appearing(target: pathlib.Path) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Turns SIGTERM and SIGINT into a refusal.
+    """Turns SIGTERM and SIGINT into a refusal while the block runs.
 
     It may come out of a library as another exception: SentencePiece, which calls us
     back for text, makes an error of its own of it.
@@ -80,14 +80,25 @@ def ended_by_signals() -> Iterator[None]:
         )
         raise refusals[-1]
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+    with _handled_by(stop):
+        try:
+            yield
+        except Exception:
+            if refusals:
+                raise refusals[0] from None
+            raise
+
+
+@contextlib.contextmanager
+def _handled_by(handler: Any) -> Iterator[None]:
+    """Gives SIGTERM and SIGINT a handler while the block runs."""
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, handler) for number in numbers]
     try:
         yield
-    except Exception:
-        if refusals:
-            raise refusals[0] from None
-        raise
+    finally:
+        for number, handler_before in zip(numbers, before, strict=True):
+            signal.signal(number, handler_before)
 
 
 def _left_over(target: pathlib.Path, kind: str) -> list[pathlib.Path]:
@@ -101,13 +112,8 @@ def _commit(partial: pathlib.Path, target: pathlib.Path) -> None:
     for path in (*partial.rglob("*"), partial):
         files.fsync(path)
     # Between the renames a signal would leave neither directory in its place.
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    handlers = [signal.signal(number, signal.SIG_IGN) for number in numbers]
-    try:
+    with _handled_by(signal.SIG_IGN):
         _swap(partial, target)
-    finally:
-        for number, handler in zip(numbers, handlers, strict=True):
-            signal.signal(number, handler)
 
 
 def _swap(partial: pathlib.Path, target: pathlib.Path) -> None:

@@ -67,19 +67,15 @@ def test_what_was_replaced_before_a_kill_goes(tmp_path):
 
 
 def test_a_signal_is_a_refusal_even_where_a_library_hides_it():
-    before = {
-        number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)
-    }
-    try:
-        with (
-            pytest.raises(exits.Refusal, match="stopped by SIGTERM") as refused,
-            directories.ended_by_signals(),
-        ):
-            try:
-                os.kill(os.getpid(), signal.SIGTERM)
-            except exits.Refusal as error:
-                raise RuntimeError from error
-        assert refused.value.code == exits.PREEMPTED
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.getsignal(number) for number in numbers]
+    with (
+        pytest.raises(exits.Refusal, match="stopped by SIGTERM") as refused,
+        directories.ended_by_signals(),
+    ):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except exits.Refusal as error:
+            raise RuntimeError from error
+    assert refused.value.code == exits.PREEMPTED
+    assert [signal.getsignal(number) for number in numbers] == before
