@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -52,6 +53,22 @@ def test_an_unreadable_manifest_is_refused(own_data_dir, change, message):
     with pytest.raises(exits.Refusal, match=message) as error:
         manifest.read(own_data_dir)
     assert error.value.code == exits.BAD_DATA
+
+
+def test_the_first_version_is_read(own_data_dir):
+    facts = manifest.read(own_data_dir)
+
+    def as_it_was(content):
+        content["format_version"] = 1
+        for name in ("label_names", "overlap"):
+            del content[name]
+        for split in content["splits"].values():
+            for name in ("resampled", "repeats", "truncated"):
+                del split[name]
+
+    _damage(own_data_dir, as_it_was)
+    expected = dataclasses.replace(facts, format_version=1, overlap={})
+    assert manifest.read(own_data_dir) == expected
 
 
 def test_half_a_manifest_is_refused(own_data_dir):
