@@ -65,7 +65,36 @@ class Residual(tf.Module):
         return added if self._pre else self.norm(added)
 
 
-class EncoderLayer(tf.Module):
+class _Layer(tf.Module):
+    """What the layers of both sides do; each makes its own sublayers."""
+
+    attention: attention.Attention
+    attention_residual: Residual
+    feed_forward: FeedForward
+    feed_forward_residual: Residual
+
+    def _attend_to_self(
+        self,
+        stream: tf.Tensor,
+        num_rows: tf.Tensor,
+        mask: tf.Tensor,
+        draw: noise.Noise,
+        place: str,
+    ) -> tf.Tensor:
+        around, here = self.attention_residual, f"{place}/attention"
+        inputs = around.before(stream)
+        output = self.attention.to_self(inputs, num_rows, mask, draw, here)
+        return around.after(stream, output, draw, here)
+
+    def _feed_forward(
+        self, stream: tf.Tensor, draw: noise.Noise, place: str
+    ) -> tf.Tensor:
+        around = self.feed_forward_residual
+        output = self.feed_forward(around.before(stream))
+        return around.after(stream, output, draw, f"{place}/feed_forward")
+
+
+class EncoderLayer(_Layer):
     """Self-attention and feed-forward."""
 
     def __init__(
@@ -87,16 +116,11 @@ class EncoderLayer(tf.Module):
         place: str,
     ) -> tf.Tensor:
         """Returns float [B * S, D] for float [B * S, D]."""
-        around, here = self.attention_residual, f"{place}/attention"
-        inputs = around.before(stream)
-        output = self.attention.to_self(inputs, num_rows, mask, draw, here)
-        stream = around.after(stream, output, draw, here)
-        around = self.feed_forward_residual
-        output = self.feed_forward(around.before(stream))
-        return around.after(stream, output, draw, f"{place}/feed_forward")
+        stream = self._attend_to_self(stream, num_rows, mask, draw, place)
+        return self._feed_forward(stream, draw, place)
 
 
-class DecoderLayer(tf.Module):
+class DecoderLayer(_Layer):
     """Masked self-attention, attention to the source, feed-forward."""
 
     def __init__(
@@ -126,7 +150,8 @@ class DecoderLayer(tf.Module):
         place: str,
     ) -> tf.Tensor:
         """Returns float [B * T, D] for float [B * T, D]."""
-        stream = self._to_self(stream, memory, causal, draw, place)
+        num_rows = tf.shape(memory.keys)[0]
+        stream = self._attend_to_self(stream, num_rows, causal, draw, place)
         return self._rest(stream, memory, mask, draw, place)
 
     def with_weights(
@@ -140,7 +165,8 @@ class DecoderLayer(tf.Module):
 
         The second is float [B, H, T, S]; nothing is dropped.
         """
-        stream = self._to_self(stream, memory, causal, noise.NONE, "")
+        num_rows = tf.shape(memory.keys)[0]
+        stream = self._attend_to_self(stream, num_rows, causal, noise.NONE, "")
         inputs = self.source_residual.before(stream)
         weights = self.source_attention.weights(inputs, memory, mask)
         return self._rest(stream, memory, mask, noise.NONE, ""), weights
@@ -167,20 +193,6 @@ class DecoderLayer(tf.Module):
         stream = around.after(stream, output, noise.NONE, "")
         return self._rest(stream, memory, mask, noise.NONE, ""), prefix
 
-    def _to_self(
-        self,
-        stream: tf.Tensor,
-        memory: attention.KeysValues,
-        causal: tf.Tensor,
-        draw: noise.Noise,
-        place: str,
-    ) -> tf.Tensor:
-        num_rows = tf.shape(memory.keys)[0]
-        around, here = self.attention_residual, f"{place}/attention"
-        inputs = around.before(stream)
-        output = self.attention.to_self(inputs, num_rows, causal, draw, here)
-        return around.after(stream, output, draw, here)
-
     def _rest(
         self,
         stream: tf.Tensor,
@@ -193,9 +205,7 @@ class DecoderLayer(tf.Module):
         inputs = around.before(stream)
         output = self.source_attention.to_memory(inputs, memory, mask, draw, here)
         stream = around.after(stream, output, draw, here)
-        around = self.feed_forward_residual
-        output = self.feed_forward(around.before(stream))
-        return around.after(stream, output, draw, f"{place}/feed_forward")
+        return self._feed_forward(stream, draw, place)
 
 
 def _to_self(
