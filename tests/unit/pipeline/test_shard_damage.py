@@ -22,8 +22,8 @@ def _open(data_dir):
     return data_sources.open_split(data_dir, "train", batch, seed=3)
 
 
-def _read_all(data_dir) -> exits.Refusal:
-    source = _open(data_dir)
+def _refused(source) -> exits.Refusal:
+    """Reads an epoch, which must be refused as bad data."""
     stream = input_pipeline.Stream(source, plan_lib.START)
     with pytest.raises(exits.Refusal) as error:
         for _ in range(source.plan.num_batches(0)):
@@ -37,7 +37,7 @@ def test_a_flipped_bit_in_a_shard_is_found_with_file_and_record(own_data_dir):
     """FAULTS 23."""
     shard = own_data_dir / "train-00001-of-00003.tfrecord"
     damage.flip_a_bit(shard)
-    message = str(_read_all(own_data_dir))
+    message = str(_refused(_open(own_data_dir)))
     assert "train-00001-of-00003.tfrecord: record " in message
 
 
@@ -51,7 +51,7 @@ def test_a_shard_changed_under_the_plan_is_found(own_data_dir):
         framed.append(data[:size])
         data = data[size:]
     shard.write_bytes(b"".join(reversed(framed)))
-    assert "not the one that was planned" in str(_read_all(own_data_dir))
+    assert "not the one that was planned" in str(_refused(_open(own_data_dir)))
 
 
 def test_a_record_that_miscounts_itself_is_found(own_data_dir):
@@ -65,11 +65,7 @@ def test_a_record_that_miscounts_itself_is_found(own_data_dir):
         framed.append(frames.frame(example.SerializeToString()))
     shard.write_bytes(b"".join(framed))
     source = _open_unchecked(own_data_dir)
-    stream = input_pipeline.Stream(source, plan_lib.START)
-    with pytest.raises(exits.Refusal, match="differ from their sidecars"):
-        for _ in range(source.plan.num_batches(0)):
-            next(stream)
-    stream.close()
+    assert "differ from their sidecars" in str(_refused(source))
 
 
 def _open_unchecked(data_dir):
@@ -85,11 +81,7 @@ def test_a_shard_that_vanishes_is_named(own_data_dir):
     """FAULTS 25, at run time."""
     source = _open(own_data_dir)
     (own_data_dir / "train-00002-of-00003.tfrecord").unlink()
-    stream = input_pipeline.Stream(source, plan_lib.START)
-    with pytest.raises(exits.Refusal, match="train-00002-of-00003.tfrecord: is gone"):
-        for _ in range(source.plan.num_batches(0)):
-            next(stream)
-    stream.close()
+    assert "train-00002-of-00003.tfrecord: is gone" in str(_refused(source))
 
 
 def test_a_sidecar_with_other_lengths_is_found(own_data_dir):
@@ -97,4 +89,4 @@ def test_a_sidecar_with_other_lengths_is_found(own_data_dir):
     sidecar = sidecars.lengths_path(own_data_dir / "train-00000-of-00003.tfrecord")
     lengths = np.fromfile(sidecar, "<u2").reshape(-1, 2)
     sidecar.write_bytes(lengths[::-1].astype("<u2").tobytes())
-    assert "differ from their sidecars" in str(_read_all(own_data_dir))
+    assert "differ from their sidecars" in str(_refused(_open(own_data_dir)))
