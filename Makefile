@@ -11,6 +11,7 @@ CHECKPOINTS ?= best
 GPU ?=
 KIND = $(if $(GPU),-gpu)
 RUN = .venv/bin/python -m
+BENCH = $(RUN) tests.benchmarks.record
 
 help: ## List the targets.
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,14 +74,14 @@ lint: setup-dev ## Check style, types and that every flagfile parses.
 check: lint test ## Everything, the long tests included.
 	$(RUN) pytest -m long
 
-bench: setup ## Print the tables of figures for DATA_DIR; with TEXT (TSV), and SRC and WORKDIR.
-	$(RUN) tests.benchmarks.encoding $(if $(TEXT),--train=$(TEXT))
-	$(RUN) tests.benchmarks.reading
-	$(RUN) tests.benchmarks.training
-	$(RUN) tests.benchmarks.recurrent
-	$(RUN) tests.benchmarks.decoding $(if $(SRC),--workdir=$(WORKDIR) --src=$(SRC))
-	$(if $(SRC),$(RUN) tests.benchmarks.exported --workdir=$(WORKDIR) --src=$(SRC))
-	$(RUN) pipeline.inspect --data_dir=$(DATA_DIR) --benchmark_secs=10 --compare --examples=0
+bench: setup ## Print tables of figures, kept in runs/bench.jsonl; for DATA_DIR, TEXT (TSV), SRC and WORKDIR.
+	$(BENCH) tests.benchmarks.encoding $(if $(TEXT),--train=$(TEXT))
+	$(BENCH) tests.benchmarks.reading
+	$(BENCH) tests.benchmarks.training
+	$(BENCH) tests.benchmarks.recurrent
+	$(BENCH) tests.benchmarks.decoding $(if $(SRC),--workdir=$(WORKDIR) --src=$(SRC))
+	$(if $(SRC),$(BENCH) tests.benchmarks.exported --workdir=$(WORKDIR) --src=$(SRC))
+	$(BENCH) pipeline.inspect --data_dir=$(DATA_DIR) --benchmark_secs=10 --compare --examples=0
 
 results: setup ## Run a row of RESULTS.md again: ROW=trec SEED=1; without ROW, list them.
 	$(RUN) tests.benchmarks.results $(ROW) $(if $(SEED),--seed=$(SEED))
@@ -89,7 +90,7 @@ test-gpu: setup-dev ## Check the step and exact resume on this host's GPUs (make
 	$(RUN) pytest tests/gpu
 
 bench-gpu: setup ## Print the step's speed on a GPU: precisions, XLA, share of its peak.
-	$(RUN) tests.benchmarks.gpu
+	$(BENCH) tests.benchmarks.gpu
 
 lock: ## Pin the newest versions that requirements*.in allow (needs uv).
 	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade requirements.in -o requirements.lock
