@@ -15,7 +15,8 @@ def describe(run: collecting.Run) -> list[markup.Markup]:
     """Returns the confusions of each split that trainers.evaluate was asked for."""
     if not run.confusions:
         why = (
-            f"None yet: python -m trainers.evaluate --workdir={run.workdir} finds them."
+            f"None yet: python -m trainers.evaluate --workdir={run.workdir} finds "
+            f"them; python -m trainers.report --workdir={run.workdir} draws them here."
         )
         return [markup.tag("p", why, class_="told")]
     parts = []
