@@ -72,7 +72,7 @@ lint: setup-dev ## Check style, types and that every flagfile parses.
 	$(RUN) pytest -q tests/unit/flags/test_flagfiles.py
 
 check: lint test ## Everything, the long tests included.
-	$(RUN) pytest -m long
+	$(RUN) pytest -m long -n auto --dist loadfile --no-loadscope-reorder
 
 bench: setup ## Print tables of figures, kept in runs/bench.jsonl; for DATA_DIR, TEXT (TSV), SRC and WORKDIR.
 	$(BENCH) tests.benchmarks.encoding $(if $(TEXT),--train=$(TEXT))
