@@ -32,6 +32,8 @@ class Row(NamedTuple):
 
 AVERAGED = ("--split=test", "--checkpoints=average:10", "--beam_size=5")
 ROWS = {
+    "agnews": Row("agnews", "seq2vec_agnews"),
+    "banking77": Row("banking77", "seq2vec_banking77"),
     "cmudict": Row("cmudict", "seq2seq_cmudict", ("--split=test", "--baseline")),
     "cmudict_lstm": Row(
         "cmudict",
@@ -44,6 +46,7 @@ ROWS = {
     "numbers_lstm": Row("numbers", "seq2seq_numbers_lstm"),
     "scan_lstm": Row("scan", "seq2seq_scan_lstm"),
     "scan": Row("scan", "seq2seq_scan"),
+    "sst2": Row("sst2", "seq2vec_sst2"),
     "trec": Row("trec", "seq2vec_trec"),
 }
 

@@ -16,10 +16,13 @@ PROGRAMS = {
     "seq2vec": seq2vec_config.Seq2VecConfig,
 }
 WANTED = {
+    "preprocess_agnews",
+    "preprocess_banking77",
     "preprocess_cmudict",
     "preprocess_multi30k_ende",
     "preprocess_numbers",
     "preprocess_scan",
+    "preprocess_sst2",
     "preprocess_trec",
     "seq2seq_cmudict",
     "seq2seq_cmudict_lstm",
@@ -32,6 +35,9 @@ WANTED = {
     "seq2seq_scan_lstm",
     "seq2seq_shallow_decoder",
     "seq2seq_transformer_base",
+    "seq2vec_agnews",
+    "seq2vec_banking77",
+    "seq2vec_sst2",
     "seq2vec_trec",
 }
 
