@@ -26,7 +26,13 @@ from pipeline import (
     runtime,
     vocabulary,
 )
-from trainers import config, decoding_config, run_directory, seq2vec_config
+from trainers import (
+    config,
+    decoding_config,
+    run_directory,
+    score_tables,
+    seq2vec_config,
+)
 
 if TYPE_CHECKING:
     from trainers import evaluation
@@ -118,10 +124,10 @@ def main(asked: EvaluateConfig) -> None:
     if asked.lowercase:
         examples = examples._replace(lowercase=True)
     result, hypotheses = _result(asked, runs, vocabularies, examples)
-    print(_samples(examples, hypotheses, asked.samples))
+    print(score_tables.samples(examples, hypotheses, asked.samples))
     if asked.baseline and facts is not None:
         result |= _baseline(facts, data_dir, vocabularies, examples)
-    print(_table(result))
+    print(score_tables.table(result))
     text = json.dumps(result)
     files.write_whole(workdir / f"evaluate_{examples.name}.json", text + "\n")
     print(text)
@@ -229,27 +235,38 @@ def _result(
         "decoding_step_traces": translator.num_traces,
     }
     if asked.against:
-        weights = dataclasses.replace(asked.weights, workdir=asked.against)
-        own = vocabulary.load_copy(
-            pathlib.Path(asked.against) / run_directory.VOCABULARY
-        )
-        other, told = restoring.load(_config(asked.against), weights, own)
-        alone = dataclasses.replace(asked.decoding, ensemble=())
-        against = translation.Translator(other, own, alone)
-        others = evaluation.translated(against, examples.sources)
-        result["against"] = {
-            "workdir": asked.against,
-            "checkpoints": told,
-            **comparison.against(
-                hypotheses,
-                [hypothesis.text for hypothesis in others],
-                examples.references,
-                lowercase=examples.lowercase,
-                tokenize=asked.tokenize,
-                draws=draws,
-            ),
-        }
+        result["against"] = _against(asked, examples, hypotheses, draws)
     return result, hypotheses
+
+
+def _against(
+    asked: EvaluateConfig,
+    examples: "evaluation.Examples",
+    hypotheses: list[str],
+    draws: int,
+) -> dict[str, Any]:
+    """Returns the scores of the other run and whether they differ by chance."""
+    from trainers import comparison, evaluation, restoring, translation
+
+    weights = dataclasses.replace(asked.weights, workdir=str(asked.against))
+    copied = pathlib.Path(weights.workdir) / run_directory.VOCABULARY
+    vocabularies = vocabulary.load_copy(copied)
+    model, which = restoring.load(_config(weights.workdir), weights, vocabularies)
+    alone = dataclasses.replace(asked.decoding, ensemble=())
+    translator = translation.Translator(model, vocabularies, alone)
+    said = evaluation.translated(translator, examples.sources)
+    return {
+        "workdir": weights.workdir,
+        "checkpoints": which,
+        **comparison.against(
+            hypotheses,
+            [hypothesis.text for hypothesis in said],
+            examples.references,
+            lowercase=examples.lowercase,
+            tokenize=asked.tokenize,
+            draws=draws,
+        ),
+    }
 
 
 def _baseline(
@@ -273,77 +290,6 @@ def _baseline(
         "baseline_exact_match": found.exact_match,
         "baseline_token_error_rate": found.token_error_rate,
     }
-
-
-def _samples(examples: "evaluation.Examples", hypotheses: list[str], count: int) -> str:
-    """Returns some examples, spread over all."""
-    stride = max(len(hypotheses) // max(count, 1), 1)
-    lines = []
-    for index in range(0, stride * count, stride)[: len(hypotheses)]:
-        references = examples.references[index]
-        right = any(
-            hypotheses[index].split() == reference.split() for reference in references
-        )
-        lines += [
-            f"  source      {examples.sources[index]}",
-            f"  hypothesis  {hypotheses[index]}{'  (right)' if right else ''}",
-            f"  reference   {'  |  '.join(references)}",
-            "",
-        ]
-    return "\n".join(lines)
-
-
-def _table(result: dict[str, Any]) -> str:
-    """Returns the scores for people; the JSON after it is for programs."""
-    lines = [
-        f"{result['split']}, {result['examples']:,} examples, {result['checkpoints']}"
-    ]
-    names = (
-        *("loss", "perplexity", "token_accuracy", "bleu", "chrf", "ter"),
-        *("rouge1", "rouge2", "rougeL", "exact_match", "token_error_rate"),
-    )
-    for name in names:
-        if result[name] is None:  # losses of an ensemble
-            continue
-        tail = ""
-        if f"{name}_ci" in result:
-            tail += f" ± {result[f'{name}_ci']:.4f}"
-        if f"baseline_{name}" in result:
-            tail += f"   (token by token: {result[f'baseline_{name}']:.4f})"
-        lines.append(f"  {name:18} {result[name]:8.4f}{tail}")
-    lines += [
-        f"  {name:18} {result[f'{name}_signature']}"
-        for name in ("bleu", "chrf", "ter", "rouge")
-    ]
-    if result["cut_hypotheses"] or result["cut_sources"]:
-        lines.append(
-            f"  {result['cut_hypotheses']} hypotheses were cut at the length limit, "
-            f"{result['cut_sources']} sources were too long"
-        )
-    lines += ["", "  source tokens  examples    bleu    chrf   exact   token errors"]
-    lines += [
-        f"  {row['src_tokens_from']:5} to {row['src_tokens_to']:4}{row['examples']:10,}"
-        f"{row['bleu']:8.2f}{row['chrf']:8.2f}{row['exact_match']:8.4f}"
-        f"{row['token_error_rate']:15.4f}"
-        for row in result["by_length"]
-    ]
-    if "against" in result:
-        lines += ["", *_compared(result["against"])]
-    return "\n".join(lines)
-
-
-def _compared(against: dict[str, Any]) -> list[str]:
-    """Returns the lines of the comparison with another run."""
-    return [
-        f"  against {against['workdir']}, {against['checkpoints']}",
-        f"  {'':18}   theirs   difference   p, paired bootstrap",
-        *(
-            f"  {name:18} {entry['other']:8.4f}{entry['difference']:+13.4f}"
-            f"{entry['p_value']:12.4f}"
-            for name, entry in against.items()
-            if isinstance(entry, dict)
-        ),
-    ]
 
 
 if __name__ == "__main__":
