@@ -72,6 +72,8 @@ class TextPairs(tf.Module):
             src,
             tgt,
             batch.tgt_ids[:, 0] != vocabulary.PAD_ID,
+            is_same_src=_is_same(batch.src_ids),
+            is_same_tgt=_is_same(batch.tgt_ids),
             temperature=self._temperature,
             smoothing=smoothing,
         )
@@ -86,3 +88,8 @@ class TextPairs(tf.Module):
             batch,
             smoothing,
         )
+
+
+def _is_same(ids: tf.Tensor) -> tf.Tensor:
+    """Returns which texts are equal, bool [B, B], for int32 [B, S]."""
+    return tf.reduce_all(ids[:, None] == ids[None], axis=2)

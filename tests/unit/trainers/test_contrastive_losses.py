@@ -11,11 +11,16 @@ def _case(rows=5, seed=0):
     return [side / np.linalg.norm(side, axis=1, keepdims=True) for side in (src, tgt)]
 
 
-def _of(src, tgt, is_real, smoothing=0.0):
+def _of(src, tgt, is_real, smoothing=0.0, same=(None, None)):
+    """Takes src and tgt as numpy has them; no two rows are the same if not given."""
+    each = np.eye(len(is_real), dtype=bool)
+    is_same_src, is_same_tgt = (each if given is None else given for given in same)
     return contrastive_losses.of_vectors(
-        tf.constant(src),
-        tf.constant(tgt),
+        tf.convert_to_tensor(src),
+        tf.convert_to_tensor(tgt),
         tf.constant(is_real),
+        is_same_src=tf.constant(is_same_src),
+        is_same_tgt=tf.constant(is_same_tgt),
         temperature=0.2,
         smoothing=smoothing,
     )
@@ -44,18 +49,40 @@ def test_sums_are_those_of_numpy_pair_by_pair(smoothing):
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_a_text_that_comes_again_is_no_wrong_answer(smoothing):
+    """Rows 0 and 3 have one target, rows 1, 2 and 4 one source."""
+    src, tgt = _case()
+    src[[2, 4]], tgt[3] = src[1], tgt[0]
+    same = [(side @ side.T > 1 - 1e-9) for side in (src, tgt)]
+    assert [int(matrix.sum()) for matrix in same] == [11, 7]
+    sums = _of(src, tgt, [True] * 5, smoothing, same)
+    wanted = nll = 0.0
+    for one, others, is_same in ((src, tgt, same[1]), (tgt, src, same[0])):
+        for row in range(5):
+            answers = [row, *np.flatnonzero(~is_same[row])]
+            log_p = _log_softmax(others[answers] @ one[row] / 0.2)
+            nll -= log_p[0] / 2
+            wanted -= ((1 - smoothing) * log_p[0] + smoothing * log_p.mean()) / 2
+    assert float(sums.nll_sum) == pytest.approx(nll, rel=1e-9)
+    assert float(sums.loss_sum) == pytest.approx(wanted, rel=1e-9)
+
+
+def test_the_same_target_in_another_row_is_right_too():
+    src, tgt = _case(3)
+    tgt[:] = tgt[0]
+    everywhere = np.ones((3, 3), bool)
+    sums = _of(src, tgt, [True] * 3, same=(None, everywhere))
+    assert float(sums.num_correct) == 3
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
 def test_filler_rows_are_no_wrong_answers_and_have_no_gradient(smoothing):
     src, tgt = _case()
     alone = _of(src, tgt, [True] * 5, smoothing)
     # Fillers that would be the best answers to everything.
     filled = [tf.Variable(np.concatenate([side, src[:2]])) for side in (src, tgt)]
     with tf.GradientTape() as tape:
-        sums = contrastive_losses.of_vectors(
-            *filled,
-            tf.constant([True] * 5 + [False] * 2),
-            temperature=0.2,
-            smoothing=smoothing,
-        )
+        sums = _of(*filled, [True] * 5 + [False] * 2, smoothing)
     for with_fillers, without in zip(sums, alone, strict=True):
         assert float(with_fillers) == pytest.approx(float(without), rel=1e-9)
     for gradient in tape.gradient(sums.loss_sum, filled):

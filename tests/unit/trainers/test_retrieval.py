@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from pipeline import config, data_sources, examples, input_pipeline
-from trainers import optimizer_config, retrieval, train_step
+from pipeline import batching, config, data_sources, examples, input_pipeline
+from trainers import noise, optimizer_config, retrieval, train_step
 from trainers.models import config as model_config
 from trainers.models import seq2vec_config, text_pairs
 
@@ -12,6 +13,17 @@ _ENCODER = seq2vec_config.EncoderConfig(
     dropout_rate=0.1,
     transformer=model_config.TransformerConfig(d_ff=24, num_heads=2),
 )
+
+
+def _model(shared):
+    return text_pairs.TextPairs(
+        _ENCODER,
+        seq2vec_config.HeadConfig(head="embedding"),
+        src_vocab_size=100,
+        tgt_vocab_size=100,
+        shared=shared,
+        rng=np.random.default_rng(1),
+    )
 
 
 def test_accuracy_is_that_of_a_loop_over_more_rows_than_a_block():
@@ -38,14 +50,7 @@ def test_vectors_of_pairs_learn_to_find_each_other(data_dir, shared):
         data_sources.open_split(data_dir, split, asked, seed=1, kind=examples.TEXTS)
         for split in ("train", "valid")
     )
-    model = text_pairs.TextPairs(
-        _ENCODER,
-        seq2vec_config.HeadConfig(head="embedding"),
-        src_vocab_size=100,
-        tgt_vocab_size=100,
-        shared=shared,
-        rng=np.random.default_rng(1),
-    )
+    model = _model(shared)
     step = train_step.TrainStep(
         model,
         optimizer_config.OptimizerConfig(),
@@ -68,16 +73,16 @@ def test_vectors_of_pairs_learn_to_find_each_other(data_dir, shared):
     assert 0.5 < real / totals["padded"] <= 1.0
 
 
+def test_a_batch_of_one_pair_many_times_has_no_wrong_answers():
+    model = _model(shared=False)
+    ids = np.full((5, 3), 7, np.int32)
+    batch = batching.TextsBatch(tf.constant(ids), tf.constant(ids + 1))
+    sums = model.losses(batch, smoothing=tf.constant(0.0), draw=noise.NONE)
+    assert (float(sums.nll_sum), float(sums.num_correct)) == (0.0, 5.0)
+
+
 def test_two_encoders_have_weights_of_their_own_and_one_has_its_once():
     def count(shared):
-        model = text_pairs.TextPairs(
-            _ENCODER,
-            seq2vec_config.HeadConfig(head="embedding"),
-            src_vocab_size=40,
-            tgt_vocab_size=40,
-            shared=shared,
-            rng=np.random.default_rng(1),
-        )
-        return len(model.trainable_variables)
+        return len(_model(shared).trainable_variables)
 
     assert count(shared=False) == 2 * count(shared=True)
