@@ -160,7 +160,8 @@ def fit(model: keras.Model) -> Epoch:
         ids = tf.TensorSpec([None, None], tf.int32)
         spec = ((ids, ids), ids, tf.TensorSpec([None, None], tf.float32))
         data = tf.data.Dataset.from_generator(elements, output_signature=spec)
-        model.fit(data.prefetch(2), epochs=1, verbose=0, shuffle=False)
+        counted = data.apply(tf.data.experimental.assert_cardinality(len(batches)))
+        model.fit(counted.prefetch(2), epochs=1, verbose=0, shuffle=False)
 
     return epoch
 
