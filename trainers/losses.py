@@ -67,7 +67,7 @@ def of_hidden(
     mean = tf.cast(tf.reduce_mean(vectors[:num_subwords], 0), wide.dtype)
     mean_logits = tf.linalg.matvec(wide, mean)
     narrow = tf.cast(vectors, hidden.dtype)
-    log_z, best = _log_normaliser(hidden, narrow, num_subwords)
+    log_z, correct = _log_normaliser(hidden, narrow, targets, num_subwords)
     nll = log_z - target_logits
     if tf.is_tensor(smoothing):
         smoothing = tf.cast(smoothing, nll.dtype)
@@ -76,15 +76,18 @@ def of_hidden(
         loss_sum=tf.reduce_sum(loss),
         nll_sum=tf.reduce_sum(nll),
         num_tokens=tf.cast(tf.size(targets), nll.dtype),
-        # The target's logit is summed in another order than the product's row.
-        num_correct=tf.reduce_sum(tf.cast(target_logits >= best - 1e-4, tf.float32)),
+        num_correct=tf.reduce_sum(correct),
     )
 
 
 def _log_normaliser(
-    hidden: tf.Tensor, vectors: tf.Tensor, num_subwords: int
+    hidden: tf.Tensor, vectors: tf.Tensor, targets: tf.Tensor, num_subwords: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the log-sum-exp and the largest of the logits, float [N] each."""
+    """Returns the log-sum-exp of the logits, float [N], and which targets are the best.
+
+    The second is float32 [N], 1 where no logit is larger than the target's. Both are of
+    one product: in 16 bits its rounding is larger than what parts the best two.
+    """
     num_fillers = vectors.shape[0] - num_subwords
 
     @tf.custom_gradient
@@ -95,21 +98,22 @@ def _log_normaliser(
             lowest = [0.0] * num_subwords + [_MASKED] * num_fillers
             logits = tf.nn.bias_add(logits, tf.constant(lowest, logits.dtype))
         best = tf.reduce_max(logits, -1)
+        correct = tf.cast(tf.gather(logits, targets, batch_dims=1) >= best, tf.float32)
         exponentials = tf.exp(logits - best[:, None])  # [N, V]
         total = tf.reduce_sum(exponentials, -1)
         unnormalised = tf.cast(exponentials, hidden.dtype)
 
         def gradient(
-            upstream: tf.Tensor, of_best: tf.Tensor
+            upstream: tf.Tensor, of_correct: tf.Tensor
         ) -> tuple[tf.Tensor, tf.Tensor]:
-            del of_best  # only compared, never differentiated
+            del of_correct  # only counted, never differentiated
             weight = tf.cast((upstream / total)[:, None], hidden.dtype)
             return (
                 tf.matmul(unnormalised, vectors) * weight,
                 tf.matmul(unnormalised, hidden * weight, transpose_a=True),
             )
 
-        return (best + tf.math.log(total), tf.stop_gradient(best)), gradient
+        return (best + tf.math.log(total), tf.stop_gradient(correct)), gradient
 
     found: tuple[tf.Tensor, tf.Tensor] = compute(hidden, vectors)
     return found

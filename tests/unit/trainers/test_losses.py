@@ -98,6 +98,20 @@ def test_large_logits_neither_overflow_nor_vanish():
     assert float(found.nll_sum) == pytest.approx(0.0, abs=1e-6)
 
 
+def test_in_16_bits_a_target_is_right_if_its_rounded_logit_is_the_largest():
+    """The product is rounded to 8 bits, by more than what parts the best two."""
+    draw = np.random.default_rng(3)
+    hidden = tf.constant(draw.normal(size=(400, 64)), tf.bfloat16)
+    vectors = tf.constant(draw.normal(size=(50, 64)), tf.float32)
+    logits = tf.matmul(hidden, tf.cast(vectors, tf.bfloat16), transpose_b=True)
+    targets = tf.argmax(tf.cast(logits, tf.float32), 1, tf.int32)
+    found = losses.of_hidden(hidden, vectors, targets, num_subwords=50, smoothing=0.0)
+    assert float(found.num_correct) == 400
+    wrong = (targets + 1) % 50
+    found = losses.of_hidden(hidden, vectors, wrong, num_subwords=50, smoothing=0.0)
+    assert float(found.num_correct) < 20
+
+
 def test_losses_of_logits_are_those_of_hidden_states_and_skip_padding():
     hidden, vectors, targets = _case(7, rows=6)
     logits = (hidden @ vectors.T).astype(np.float32).reshape(2, 3, -1)
