@@ -84,7 +84,7 @@ class Optimizer(tf.Module):
             scale: What they are multiplied by: clipping, and all divisions. float32 [].
             live: Whether to update at all, bool [].
             learning_rate: float32 [].
-            updates: Updates made, this one included; float32 [], from 1.
+            updates: Updates made, this one included if it is live; float32 [].
         """
         for name, weight in self._weights.items():
             kind = weight.dtype
@@ -201,7 +201,9 @@ class Adafactor(Optimizer):
                 self.full[name] = _variable(shape, kind)
 
     def _update(self, name: str, weight: tf.Variable, given: Given) -> None:
-        decay = 1 - given.updates**-_ADAFACTOR_DECAY
+        # 0 where nothing was updated yet and nothing is now: a trial of memory.
+        updates = tf.maximum(given.updates, 1)
+        decay = 1 - updates**-_ADAFACTOR_DECAY
         squares = tf.square(given.gradient) + _ADAFACTOR_EPSILON1
 
         def follow(mean: tf.Variable, now: tf.Tensor) -> tf.Tensor:

@@ -96,17 +96,19 @@ def test_adafactor_keeps_less_than_one_number_a_weight():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_update_that_is_not_live_changes_no_bit(kind):
-    """FAULTS 37: whatever the gradient is."""
+@pytest.mark.parametrize("updates", [0, 1])
+def test_an_update_that_is_not_live_changes_no_bit(kind, updates):
+    """FAULTS 37: whatever the gradient is, and be it the first."""
     decay = {} if kind == "adam" else {"weight_decay": 0.1}
     for value in ([1.0, -2.0], [[1.0, -2.0], [3.0, 4.0]]):
         weight, optimizer = _make(value, kind, **decay)
-        _apply(optimizer, np.full_like(value, 0.5), 1)
+        if updates:
+            _apply(optimizer, np.full_like(value, 0.5), updates)
         variables = [weight, *optimizer.variables_by_name().values()]
         before = [variable.numpy().tobytes() for variable in variables]
         for bad in (np.nan, np.inf, 1.0):
             gradient = np.full_like(value, bad)
-            _apply(optimizer, gradient, 2, scale=tf.constant(bad), live=False)
+            _apply(optimizer, gradient, updates, scale=tf.constant(bad), live=False)
             after = [variable.numpy().tobytes() for variable in variables]
             assert after == before
 

@@ -5,7 +5,7 @@ import tensorflow as tf
 from pipeline import batching, config, data_sources, input_pipeline
 from pipeline import plan as plan_lib
 from tests import small_models
-from trainers import evaluation_step, naming, optimizer_config, train_step
+from trainers import evaluation_step, naming, optimizer_config, optimizers, train_step
 from trainers.models import transformer
 
 SIZE = 100
@@ -220,19 +220,30 @@ def test_a_loss_scale_that_overflows_is_halved_and_the_step_skipped():
     assert float(step.loss_scale.value.numpy()) == pytest.approx(5e29)
 
 
-@pytest.mark.parametrize("accumulate_steps", [1, 2])
-def test_trying_memory_changes_no_bit_and_traces_nothing_anew(accumulate_steps):
+@pytest.mark.parametrize(
+    ("optimizer", "accumulate_steps"),
+    [("adam", 2), *((optimizer, 1) for optimizer in optimizers.KINDS)],
+)
+def test_trying_memory_changes_no_bit_and_traces_nothing_anew(
+    optimizer, accumulate_steps
+):
     """FAULTS 53: the largest batches run through the same traced function."""
-    step = _step(ema_decay=0.9, dtype="float16", accumulate_steps=accumulate_steps)
+    step = _step(
+        ema_decay=0.9,
+        dtype="float16",
+        accumulate_steps=accumulate_steps,
+        optimizer=optimizer,
+        weight_decay=0.0 if optimizer == "adam" else 0.01,
+    )
     parts = [_batch(3, 4, 5)] * accumulate_steps
-    step(parts, 0.01)
     named = naming.variables(step)
-    before = {name: variable.numpy().tobytes() for name, variable in named.items()}
-    step.try_memory([_batch(9, 7, 8), _batch(2, 20, 3)])
-    assert {name: v.numpy().tobytes() for name, v in named.items()} == before
-    step(parts, 0.01)
+    for number in (1, 2):  # before the first step, and later
+        before = {name: variable.numpy().tobytes() for name, variable in named.items()}
+        step.try_memory([_batch(9, 7, 8), _batch(2, 20, 3)])
+        assert {name: v.numpy().tobytes() for name, v in named.items()} == before
+        step(parts, 0.01)
+        assert int(step.step.numpy()) == number
     assert step.num_traces == 1
-    assert int(step.step.numpy()) == 2
 
 
 @pytest.mark.long
