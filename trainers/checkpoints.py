@@ -6,10 +6,14 @@ graph: a graph of Python objects leaves out, without a word, what it does not se
 as layers in lists of a Keras model. Here the set of names saved is the set of names
 that exist, and a restore that finds one name more or less refuses.
 
-A save writes under another name, reads everything back, syncs it to the disk, and then
-renames the data first and the index last. So an index means a whole checkpoint.
+A save writes under another name, reads everything back and syncs it to the disk. Then
+it renames the data first and the index last, twice: to `ready-<step>`, where an index
+means that all is there, and from there to its own name, where a checkpoint of the same
+step may stand already. A kill between the last two leaves an old index beside new data,
+and `recover` does what was left to do.
 """
 
+import contextlib
 import errno
 import json
 import pathlib
@@ -25,7 +29,7 @@ from pipeline import exits, fail_points, files, progress
 RUN_STATE = "run_state"  # the facts of the run, as JSON, beside the variables
 _INDEX = re.compile(r"ckpt-(\d+)\.index")
 _DATA = re.compile(r"ckpt-(\d+)\.data-.*")
-_PARTIAL = "partial"
+_PARTIAL, _READY, _WHOLE = "partial", "ready", "ckpt"
 # What reading a damaged checkpoint raises, in the wild.
 _DAMAGE = (
     tf.errors.OpError,
@@ -48,7 +52,7 @@ def steps(directory: pathlib.Path) -> list[int]:
 
 def path_of(directory: pathlib.Path, step: int) -> pathlib.Path:
     """Returns the prefix of a step's checkpoint."""
-    return directory / f"ckpt-{step}"
+    return directory / f"{_WHOLE}-{step}"
 
 
 def save(
@@ -72,7 +76,7 @@ def save(
         OSError: If the disk is full or what was written does not read back.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    remove_partial(directory)
+    recover(directory)
     partial = directory / f"{_PARTIAL}-{step}"
     tensors = {name: variable.numpy() for name, variable in variables.items()}
     fail_points.reach("checkpoint.write.before")
@@ -81,20 +85,39 @@ def save(
         fail_points.reach("checkpoint.write.after")
         _verify(partial, tensors)
     except OSError:
-        remove_partial(directory)  # what is left of it only takes up the disk
+        _remove_leftovers(directory)  # they only take up the disk
         raise
-    final = path_of(directory, step)
     fail_points.reach("checkpoint.data.before")
-    for part in sorted(directory.glob(f"{partial.name}.data-*")):
+    for part in sorted(directory.glob(f"{partial.name}.*")):
         files.fsync(part)
-        part.rename(directory / part.name.replace(partial.name, final.name, 1))
-    index = partial.with_suffix(".index")
-    files.fsync(index)
-    fail_points.reach("checkpoint.index.before")
-    index.rename(final.with_suffix(".index"))
+    _rename(partial, _READY, between="checkpoint.index.before")
+    _rename(directory / f"{_READY}-{step}", _WHOLE, between="checkpoint.ready.between")
     fail_points.reach("checkpoint.index.after")
+    return path_of(directory, step)
+
+
+def recover(directory: pathlib.Path) -> None:
+    """Ends a killed save that had everything on the disk; removes what others left."""
+    for index in sorted(directory.glob(f"{_READY}-*.index")):
+        _rename(index.with_suffix(""), _WHOLE, between="checkpoint.ready.between")
+    _remove_leftovers(directory)
+
+
+def _rename(prefix: pathlib.Path, kind: str, *, between: str) -> None:
+    """Gives the data of a checkpoint a name of another kind, then its index.
+
+    Workers of one run recover the same directory at once: what is gone already, another
+    one has renamed.
+    """
+    directory, step = prefix.parent, prefix.name.rpartition("-")[2]
+    for part in sorted(directory.glob(f"{prefix.name}.data-*")):
+        with contextlib.suppress(FileNotFoundError):
+            part.rename(directory / f"{kind}-{step}{part.suffix}")
+    fail_points.reach(between)
+    index = directory / f"{prefix.name}.index"
+    with contextlib.suppress(FileNotFoundError):
+        index.rename(directory / f"{kind}-{step}.index")
     files.fsync(directory)
-    return final
 
 
 def write(
@@ -229,24 +252,24 @@ def remove(directory: pathlib.Path, numbers: Sequence[int]) -> None:
             data.unlink()
 
 
-def remove_partial(directory: pathlib.Path) -> None:
+def _remove_leftovers(directory: pathlib.Path) -> None:
     """Removes what a killed save or a killed removal left.
 
-    Data without an index is a leftover where the index is still under its partial name,
-    or where a newer checkpoint is whole. Any other has lost its index, and stays, so
-    that a run does not take the directory for an empty one.
+    Data without an index is a leftover where a newer checkpoint is whole. Any other has
+    lost its index, and stays, so that a run does not take the directory for an empty
+    one.
     """
     whole = steps(directory)
-    for part in directory.glob("ckpt-*.data-*"):
+    for part in directory.glob(f"{_WHOLE}-*.data-*"):
         match = _DATA.fullmatch(part.name)
         if match is None:  # somebody's copy
             continue
         step = int(match.group(1))
-        unfinished = (directory / f"{_PARTIAL}-{step}.index").exists()
-        if step not in whole and (unfinished or any(newer > step for newer in whole)):
-            part.unlink()
-    for part in directory.glob(f"{_PARTIAL}-*"):
-        part.unlink()
+        if step not in whole and any(newer > step for newer in whole):
+            part.unlink(missing_ok=True)
+    for kind in (_PARTIAL, _READY):
+        for part in directory.glob(f"{kind}-*"):
+            part.unlink(missing_ok=True)
 
 
 def average(prefixes: Sequence[pathlib.Path]) -> dict[str, np.ndarray]:

@@ -65,7 +65,8 @@ def _restore(
     defaults: dict[str, Any],
     over: replicas.Replicas,
 ) -> tuple[plan_lib.Cursor, float]:
-    checkpoints.remove_partial(directory.checkpoints)
+    for folder in (directory.checkpoints, directory.best):
+        checkpoints.recover(folder)
     newest = checkpoints.read_newest(directory.checkpoints)
     if newest is None:
         return plan_lib.Cursor(), 0.0

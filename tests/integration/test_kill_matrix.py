@@ -30,6 +30,7 @@ PLACES = [
     ("checkpoint.write.after", 3, False),
     ("checkpoint.data.before", 4, False),
     ("checkpoint.index.before", 5, True),
+    ("checkpoint.ready.between", 4, False),
     ("checkpoint.index.after", 6, False),
     ("checkpoint.remove", 1, False),
     ("checkpoint.remove", 3, False),

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -5,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline import exits
+from pipeline import exits, fail_points
 from tests import damage
 from trainers import checkpoints
 
@@ -119,7 +120,7 @@ def test_if_none_can_be_read_it_is_refused_every_time(tmp_path, part, harm):
 def test_data_that_lost_its_index_is_refused_and_not_removed(tmp_path):
     _save(tmp_path, 1)
     (tmp_path / "ckpt-1.index").unlink()
-    checkpoints.remove_partial(tmp_path)
+    checkpoints.recover(tmp_path)
     with pytest.raises(exits.Refusal, match="none can be read"):
         checkpoints.read_newest(tmp_path)
 
@@ -156,7 +157,7 @@ checkpoints.prune(directory, 1, lambda step: True)
     "at",
     [
         pytest.param(at, marks=() if at in (2, 6) else pytest.mark.long)
-        for at in range(1, 9)
+        for at in range(1, 12)
     ],
 )
 def test_a_kill_within_a_save_leaves_the_one_before_or_the_new_one(tmp_path, at):
@@ -167,13 +168,47 @@ def test_a_kill_within_a_save_leaves_the_one_before_or_the_new_one(tmp_path, at)
         check=False,
     )
     assert done.returncode in (0, 137), done.stderr
-    checkpoints.remove_partial(tmp_path)
+    checkpoints.recover(tmp_path)
     step, tensors, _ = checkpoints.read_newest(tmp_path)
     assert step == int(tensors["step"])
     assert step == (1 if at < 5 else 2)
-    assert not list(tmp_path.glob("partial-*"))
     whole = {f"ckpt-{number}" for number in checkpoints.steps(tmp_path)}
     assert {path.name.partition(".")[0] for path in tmp_path.iterdir()} == whole
+
+
+AGAIN = """
+import pathlib, sys
+import tensorflow as tf
+from trainers import checkpoints
+for value in (1, 2):
+    checkpoints.save(pathlib.Path(sys.argv[1]), 5, {"a": tf.Variable(value)}, {})
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("write.after", 1),
+        ("index.before", 1),
+        ("ready.between", 2),
+        ("index.after", 2),
+    ],
+)
+def test_a_step_saved_again_has_its_first_checkpoint_or_the_second(
+    tmp_path, place, value
+):
+    """FAULTS 40: a validation that a signal cut short is followed by a second save."""
+    killed = subprocess.run(
+        [sys.executable, "-c", AGAIN, str(tmp_path)],
+        env={**os.environ, fail_points.VARIABLE: f"checkpoint.{place}:2"},
+        capture_output=True,
+        check=False,
+    )
+    assert killed.returncode == fail_points.KILLED, killed.stderr
+    checkpoints.recover(tmp_path)
+    step, tensors, _ = checkpoints.read_newest(tmp_path)
+    assert (step, int(tensors["a"])) == (5, value)
+    assert {path.name.partition(".")[0] for path in tmp_path.iterdir()} == {"ckpt-5"}
 
 
 FULL = """
