@@ -7,6 +7,7 @@ the same bytes as one that was never stopped. What the clock determines is in
 
 import json
 import pathlib
+import re
 from typing import Any
 
 from pipeline import exits, files
@@ -24,6 +25,8 @@ LABELS = "labels.json"
 EVENTS = "events"
 WORKERS = "workers"
 _SAMPLES_HEAD = "== step "
+# Texts are indented, so none of their lines is taken for a head.
+_SAMPLES_HEADS = re.compile(rf"^{_SAMPLES_HEAD}(?=\d+$)", re.MULTILINE)
 _VALIDATION = "valid_loss"  # what a line of metrics.jsonl about a validation has
 
 
@@ -178,7 +181,7 @@ class RunDirectory:
         path = self.path / SAMPLES
         if not path.is_file():
             return
-        _, *parts = path.read_text(encoding="utf-8").split(_SAMPLES_HEAD)
+        _, *parts = _SAMPLES_HEADS.split(path.read_text(encoding="utf-8"))
         steps = [int(part.partition("\n")[0]) for part in parts]
         kept = [
             part

@@ -19,6 +19,20 @@ def test_logs_are_cut_after_the_restored_step_and_half_a_line_goes(tmp_path):
     assert text.endswith("\n")
 
 
+def test_samples_are_cut_whatever_their_texts_say(tmp_path):
+    directory = run_directory.RunDirectory(tmp_path)
+    text = "  source      press == step two, == step 3\n\n"
+    for step in (10, 20, 30):
+        directory.append_samples(step, text)
+    whole = (tmp_path / run_directory.SAMPLES).read_text()
+    directory.truncate_logs(20)
+    kept = (tmp_path / run_directory.SAMPLES).read_text()
+    assert whole.startswith(kept)
+    assert kept.count("== step 10\n") == kept.count("== step 20\n") == 1
+    assert "== step 30\n" not in kept
+    assert kept.count("press") == 2
+
+
 def test_without_a_checkpoint_the_logs_begin_anew(tmp_path):
     directory = run_directory.RunDirectory(tmp_path)
     directory.append(run_directory.METRICS, {"step": 1})
