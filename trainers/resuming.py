@@ -77,6 +77,7 @@ def _restore(
     old = {**old, "flags": {**defaults, **old["flags"]}}
     if new_data and (old["data"], old["plan"]) != (asked["data"], asked["plan"]):
         cursor = plan_lib.Cursor()
+        state.forget_validations()
         state.history.append({"step": number, "new_data": asked["data"][:16]})
         old = {**old, "flags": _without_batches(old["flags"], asked["flags"])}
         old |= {"data": asked["data"], "plan": asked["plan"]}

@@ -37,3 +37,8 @@ class RunState:
         for field in dataclasses.fields(self):
             if field.name != "facts" and field.name in saved:
                 setattr(self, field.name, saved[field.name])
+
+    def forget_validations(self) -> None:
+        """Forgets what was found on a valid split that is no longer the run's."""
+        self.best, self.unvalidated, self.early_stop = None, None, False
+        self.num_not_better = self.num_on_plateau = 0
