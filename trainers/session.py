@@ -20,8 +20,8 @@ def opened(asked: config.TrainConfig) -> Iterator[signals.StopRequest]:
     workdir, worker = asked.run.workdir_path, asked.distribution.worker()
     progress.configure_logging(worker=worker.number)
     lock = run_directory.own(workdir, worker.number) / files.LOCK_NAME
+    stop = signals.StopRequest()
     with files.locked(lock, what=f"--workdir={workdir}"):
-        stop = signals.StopRequest()
         runtime.start(
             deterministic=asked.run.deterministic,
             cpu_devices=asked.distribution.cpu_devices,
