@@ -18,7 +18,7 @@ from typing import Any
 import tensorflow as tf
 
 from pipeline import exits, input_pipeline, runtime
-from trainers import noise, strategy_config
+from trainers import noise, signals, strategy_config
 
 _LOSSES = (
     tf.errors.UnavailableError,
@@ -68,6 +68,14 @@ class Replicas:
     def is_chief(self) -> bool:
         """Whether this process writes what all share."""
         return self.worker.is_chief
+
+    def breaks_off(self, stop: signals.StopRequest) -> bool:
+        """Returns whether a request to stop ends even what is under way.
+
+        Several workers hear of it at different moments: they end together, between
+        steps.
+        """
+        return self.worker.num_workers == 1 and bool(stop)
 
     @property
     def reader(self) -> input_pipeline.Reader:

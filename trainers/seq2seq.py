@@ -56,7 +56,7 @@ def main(asked: config.Seq2SeqConfig) -> None:
             model,
             pieces=starting.pieces_of(vocabularies),
             validate=lambda budgeted: validation.make(
-                budgeted, vocabularies, model, lambda: bool(stop)
+                budgeted, vocabularies, model, lambda: over.breaks_off(stop)
             ),
         )
         ready = preparing.prepare(
