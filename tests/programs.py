@@ -2,10 +2,12 @@
 
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -67,13 +69,22 @@ def stop_when(
     )
     with process:
         try:
-            deadline = time.monotonic() + 120
-            while (
-                not ready() and process.poll() is None and time.monotonic() < deadline
-            ):
-                time.sleep(0.01)
+            wait_until(ready, process)
             process.send_signal(number)
             _, errors = process.communicate(timeout=120)
         finally:
             process.kill()  # one that hangs fails its test, and not all that follow
     return process.returncode, errors
+
+
+def kill_when(module: str, *flags: str, ready: Callable[[], bool]) -> None:
+    """Starts an entry point and kills it once `ready`, which it must live to see."""
+    code, errors = stop_when(module, *flags, ready=ready, number=signal.SIGKILL)
+    assert code == -signal.SIGKILL, errors
+
+
+def wait_until(ready: Callable[[], bool], process: "subprocess.Popen[Any]") -> None:
+    """Waits until something is so, a process has ended, or two minutes are over."""
+    deadline = time.monotonic() + 120
+    while not ready() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)

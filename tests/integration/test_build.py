@@ -119,7 +119,7 @@ def test_killed_at_any_moment_it_leaves_no_target_and_the_next_run_the_same_byte
     target = tmp_path / "data"
     flags = _flags(corpus, target, f"--num_workers={1 + seed % 2}")
     moment = time.monotonic() + random.Random(seed).uniform(0.1, 1) * build_secs
-    programs.stop_when(
+    programs.stop_when(  # it may have ended by then
         BUILD, *flags, ready=lambda: time.monotonic() > moment, number=signal.SIGKILL
     )
     assert not target.exists() or _digest(target) == _digest(built)
@@ -210,8 +210,7 @@ def test_of_two_builds_at_once_the_second_is_refused(corpus, tmp_path):
         programs.command(BUILD, *flags), cwd=programs.ROOT, stdout=subprocess.DEVNULL
     )
     with first:
-        while not list(tmp_path.glob("data.tmp-*")):
-            time.sleep(0.01)
+        programs.wait_until(lambda: any(tmp_path.glob("data.tmp-*")), first)
         first.send_signal(signal.SIGSTOP)  # it may not finish before the second begins
         second = programs.run(BUILD, *flags)
         first.send_signal(signal.SIGCONT)
@@ -246,11 +245,10 @@ def test_workers_end_with_the_process_that_started_them(corpus, tmp_path):
     """Killed with -9, a build leaves no process and no lock behind."""
     flags = _flags(corpus, tmp_path / "data", "--num_workers=2")
     marker = str(tmp_path / "data")
-    programs.stop_when(
+    programs.kill_when(
         BUILD,
         *flags,
         ready=lambda: len(_processes(marker)) >= 3,
-        number=signal.SIGKILL,
     )
     deadline = time.monotonic() + 10
     while _processes(marker) and time.monotonic() < deadline:

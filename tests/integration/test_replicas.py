@@ -175,11 +175,10 @@ def test_killed_with_two_replicas_and_started_again_the_bits_are_the_same(
 def test_a_run_moves_between_numbers_of_replicas(sharded, alone, tmp_path):
     """FAULTS 35: killed with two, it goes on with one."""
     metrics = tmp_path / "metrics.jsonl"
-    programs.stop_when(
+    programs.kill_when(
         TRAIN,
         *_flags(sharded, tmp_path, *_mirrored(2)),
         ready=lambda: metrics.is_file() and '"step": 15,' in metrics.read_text(),
-        number=signal.SIGKILL,
     )
     done = programs.run(TRAIN, *_flags(sharded, tmp_path))
     assert done.returncode == 0, done.stderr

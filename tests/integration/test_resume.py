@@ -112,8 +112,10 @@ def test_killed_and_started_again_it_ends_with_the_same_bytes(
 ):
     """FAULTS 40, 47 and 50: before the first checkpoint, and in two epochs."""
     flags = _flags(data_dir, tmp_path)
-    programs.stop_when(
-        TRAIN, *flags, ready=_reached(tmp_path, step), number=signal.SIGKILL
+    programs.kill_when(
+        TRAIN,
+        *flags,
+        ready=_reached(tmp_path, step),
     )
     programs.succeed(TRAIN, *flags)
     assert _final(tmp_path) == _final(whole)
@@ -144,8 +146,10 @@ def test_a_flipped_bit_in_the_newest_checkpoint_costs_steps_and_no_exactness(
 ):
     """FAULTS 42."""
     flags = _flags(data_dir, tmp_path)
-    programs.stop_when(
-        TRAIN, *flags, ready=_reached(tmp_path, 42), number=signal.SIGKILL
+    programs.kill_when(
+        TRAIN,
+        *flags,
+        ready=_reached(tmp_path, 42),
     )
     newest = checkpoints.steps(tmp_path / "checkpoints")[-1]
     data = tmp_path / "checkpoints" / f"ckpt-{newest}.data-00000-of-00001"
@@ -320,8 +324,7 @@ def test_of_two_runs_in_one_workdir_the_second_is_refused(data_dir, tmp_path):
         programs.command(TRAIN, *flags), cwd=programs.ROOT, stderr=subprocess.DEVNULL
     )
     with first:
-        while not (tmp_path / ".lock").exists():
-            time.sleep(0.01)
+        programs.wait_until((tmp_path / ".lock").exists, first)
         time.sleep(0.2)
         second = programs.run(TRAIN, *flags)
         assert second.returncode == 73, second.stderr

@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import signal
 
 import numpy as np
 import pytest
@@ -78,11 +77,10 @@ def test_killed_and_started_again_it_ends_with_the_same_bytes(
 ):
     flags = _flags(labelled, tmp_path)
     metrics = tmp_path / "metrics.jsonl"
-    programs.stop_when(
+    programs.kill_when(
         TRAIN,
         *flags,
         ready=lambda: metrics.is_file() and '"step": 35,' in metrics.read_text(),
-        number=signal.SIGKILL,
     )
     assert checkpoints.steps(tmp_path / "checkpoints")[-1] < STEPS
     programs.succeed(TRAIN, *flags)
@@ -207,11 +205,10 @@ def test_vectors_of_pairs_are_trained_killed_scored_and_written(data_dir, tmp_pa
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     programs.succeed(TRAIN, *flags(whole))
     metrics = killed / "metrics.jsonl"
-    programs.stop_when(
+    programs.kill_when(
         TRAIN,
         *flags(killed),
         ready=lambda: metrics.is_file() and '"step": 35,' in metrics.read_text(),
-        number=signal.SIGKILL,
     )
     programs.succeed(TRAIN, *flags(killed))
     assert _final(killed) == _final(whole)
