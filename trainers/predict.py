@@ -81,8 +81,8 @@ def _predicted(
     predictor, names, which = prediction.restored(run, asked.weights)
     progress.logger.info("predicting with %s", which)
     vectors = []
-    for chunk in _chunks():
-        predicted = predictor(chunk)
+    for first_line, chunk in _chunks():
+        predicted = predictor(chunk, first_line=first_line)
         if asked.vectors is not None:
             vectors.append(predicted.vectors)
             continue
@@ -108,14 +108,15 @@ def _embedded(
         embed = prediction.Embedder(model.src_vectors, vocabularies.src)
     else:
         embed = prediction.Embedder(model.tgt_vectors, vocabularies.tgt)
-    return [embed(chunk) for chunk in _chunks()]
+    return [embed(chunk, first_line=first_line) for first_line, chunk in _chunks()]
 
 
-def _chunks() -> Iterator[list[str]]:
-    """Yields the lines of stdin, some at a time."""
-    lines = _lines()
+def _chunks() -> Iterator[tuple[int, list[str]]]:
+    """Yields the lines of stdin, some at a time, with the number of the first."""
+    lines, first_line = _lines(), 1
     while chunk := list(itertools.islice(lines, _chunk_size())):
-        yield chunk
+        yield first_line, chunk
+        first_line += len(chunk)
 
 
 def _chunk_size() -> int:

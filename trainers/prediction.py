@@ -48,10 +48,12 @@ class Embedder:
             autograph=False,
         )
 
-    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+    def __call__(self, texts: Sequence[str], *, first_line: int = 1) -> np.ndarray:
         """Returns vectors of texts, at least one, in their order, float32 [N, D]."""
         ids = self._words.encode(texts)
-        (found,) = in_order(ids, lambda batch: (self._traced(batch).numpy(),))
+        (found,) = in_order(
+            ids, lambda batch: (self._traced(batch).numpy(),), first_line=first_line
+        )
         return found
 
 
@@ -77,13 +79,14 @@ class Predictor:
         """How often the model was traced in this process."""
         return int(self._traced.experimental_get_tracing_count())
 
-    def __call__(self, texts: Sequence[str]) -> Predicted:
+    def __call__(self, texts: Sequence[str], *, first_line: int = 1) -> Predicted:
         """Returns what the model says of texts, at least one, in their order.
 
         A text of more than 1,024 tokens is cut, with a warning; an empty one is read
         like any other.
         """
-        return Predicted(*in_order(self._words.encode(texts), self._run))
+        ids = self._words.encode(texts)
+        return Predicted(*in_order(ids, self._run, first_line=first_line))
 
     def _run(self, ids: tf.Tensor) -> tuple[np.ndarray, ...]:
         probabilities, vectors = self._traced(ids)
@@ -112,16 +115,19 @@ def restored(
 def in_order(
     ids: Sequence[Sequence[int]],
     run: Callable[[tf.Tensor], tuple[np.ndarray, ...]],
+    *,
+    first_line: int = 1,
 ) -> list[np.ndarray]:
     """Returns what `run` says of texts, each array [N, ...], in the order of the texts.
 
     Args:
         ids: Of N texts, at least one, without EOS.
         run: From a batch, int32 [B, S], to arrays [B, ...].
+        first_line: Number of the first text, for warnings.
     """
     found: list[np.ndarray] = []
     for rows in _by_length(ids):
-        parts = run(_padded([_cut(row, ids[row]) for row in rows]))
+        parts = run(_padded([_cut(first_line + row, ids[row]) for row in rows]))
         if not found:
             found = [
                 np.zeros((len(ids), *part.shape[1:]), part.dtype) for part in parts
@@ -134,7 +140,7 @@ def in_order(
 def _cut(number: int, ids: Sequence[int]) -> Sequence[int]:
     if len(ids) > MAX_TOKENS:
         progress.logger.warning(
-            "line %d: %d tokens, cut to %d", number + 1, len(ids), MAX_TOKENS
+            "line %d: %d tokens, cut to %d", number, len(ids), MAX_TOKENS
         )
     return ids[:MAX_TOKENS]
 

@@ -28,6 +28,8 @@ def test_a_text_that_is_too_long_is_cut(caplog):
     assert others[1].tolist() == [4, prediction.MAX_TOKENS + 1]
     assert sums[1] == 4 * prediction.MAX_TOKENS + 2
     assert "line 2: 5000 tokens, cut to 1024" in caplog.text
+    prediction.in_order([[4] * 5000], _sums, first_line=4097)
+    assert "line 4097: 5000 tokens" in caplog.text
 
 
 def test_batches_are_of_bounded_size():
