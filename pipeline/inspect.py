@@ -60,6 +60,10 @@ class ShowConfig:
                 raise ValueError(
                     f"--{name} must be at least 0, got {getattr(self, name)}"
                 )
+        if self.plot and not self.plot.endswith(".png"):
+            raise ValueError(
+                f"--plot must name a file that ends with .png, got {self.plot}"
+            )
         if self.compare and not self.benchmark_secs:
             raise ValueError("--compare needs --benchmark_secs")
 

@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from trainers import evaluation
 
 _FILES = "files"  # in the place of a split's name
+_OF_TEXTS = (
+    *("src_file", "ref_file", "lowercase", "tokenize"),
+    *("against", "bootstrap", "baseline"),
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -100,8 +104,12 @@ def main(asked: EvaluateConfig) -> None:
     if run_directory.is_of_vectors(workdir):
         _evaluate_vectors(asked, workdir)
         return
-    runs = [_config(path) for path in (str(workdir), *asked.decoding.ensemble)]
-    for run in runs:
+    runs = [
+        _config(str(workdir)),
+        *(_config(path, "--ensemble") for path in asked.decoding.ensemble),
+    ]
+    others = [_config(asked.against, "--against")] if asked.against else []
+    for run in (*runs, *others):
         decoding_config.check_decodable(run.model, asked.decoding)
     vocabularies = vocabulary.load_copy(workdir / run_directory.VOCABULARY)
     data_dir = locations.locate(asked.data_dir or runs[0].run.data_dir)
@@ -135,6 +143,7 @@ def main(asked: EvaluateConfig) -> None:
 
 def _evaluate_vectors(asked: EvaluateConfig, workdir: pathlib.Path) -> None:
     """Does the same for a run of trainers.seq2vec."""
+    _check_of_vectors(asked)
     flags = f"--flagfile={run_directory.flagfile(workdir)}"
     run = binding.parse_or_exit(["", flags], seq2vec_config.Seq2VecConfig, "")
     runtime.start()
@@ -150,9 +159,23 @@ def _evaluate_vectors(asked: EvaluateConfig, workdir: pathlib.Path) -> None:
     print(text)
 
 
-def _config(workdir: str) -> config.Seq2SeqConfig:
-    flags = f"--flagfile={run_directory.flagfile_of_texts(pathlib.Path(workdir))}"
-    return binding.parse_or_exit(["", flags], config.Seq2SeqConfig, "")
+def _check_of_vectors(asked: EvaluateConfig) -> None:
+    """Refuses what is asked of texts that a model says."""
+    usual = {field.name: field.default for field in dataclasses.fields(asked)}
+    given = [name for name in _OF_TEXTS if getattr(asked, name) != usual[name]]
+    if asked.decoding != decoding_config.DecodingConfig():
+        given.append("beam_size and others of decoding")
+    if given:
+        raise exits.Refusal(
+            exits.USAGE,
+            f"--{given[0]}: is for a run that says texts, --workdir="
+            f"{asked.weights.workdir} is one of trainers.seq2vec; leave it out",
+        )
+
+
+def _config(workdir: str, flag: str = "--workdir") -> config.Seq2SeqConfig:
+    path = run_directory.flagfile_of_texts(pathlib.Path(workdir), flag)
+    return binding.parse_or_exit(["", f"--flagfile={path}"], config.Seq2SeqConfig, "")
 
 
 def _check_same_vocabulary(

@@ -44,8 +44,8 @@ def main(asked: ReportConfig) -> None:
     """Writes the page and says where it is."""
     workdir = pathlib.Path(asked.workdir)
     beside = [pathlib.Path(name) for name in asked.against]
-    for path in (workdir, *beside):
-        run_directory.flagfile(path)
+    for path in beside:
+        run_directory.flagfile(path, "--against")
     run = _config(workdir)
     runtime.start()
     from trainers.reporting import writing

@@ -24,33 +24,34 @@ START = "init_from.json"
 LABELS = "labels.json"
 EVENTS = "events"
 WORKERS = "workers"
+_FLAG = "--workdir"  # what names a run, mostly
 _SAMPLES_HEAD = "== step "
 # Texts are indented, so none of their lines is taken for a head.
 _SAMPLES_HEADS = re.compile(rf"^{_SAMPLES_HEAD}(?=\d+$)", re.MULTILINE)
 _VALIDATION = "valid_loss"  # what a line of metrics.jsonl about a validation has
 
 
-def flagfile(workdir: pathlib.Path) -> pathlib.Path:
-    """Returns the flagfile of a run, or refuses what is not a run."""
+def flagfile(workdir: pathlib.Path, flag: str = _FLAG) -> pathlib.Path:
+    """Returns the flagfile of a run, or refuses what is not a run; `flag` named it."""
     path = workdir / FLAGS
     if not path.is_file():
         raise exits.Refusal(
             exits.MISSING_INPUT,
-            f"--workdir={workdir}: has no {FLAGS}; name a run of trainers.seq2seq or "
+            f"{flag}={workdir}: has no {FLAGS}; name a run of trainers.seq2seq or "
             "trainers.seq2vec",
         )
     return path
 
 
-def flagfile_of_texts(workdir: pathlib.Path) -> pathlib.Path:
+def flagfile_of_texts(workdir: pathlib.Path, flag: str = _FLAG) -> pathlib.Path:
     """Returns the flagfile of a run of trainers.seq2seq, or refuses any other."""
-    if is_of_vectors(workdir):
+    if is_of_vectors(workdir, flag):
         raise exits.Refusal(
             exits.MISSING_INPUT,
-            f"--workdir={workdir}: is a run of trainers.seq2vec, which says no texts; "
+            f"{flag}={workdir}: is a run of trainers.seq2vec, which says no texts; "
             "for one there are trainers.predict, trainers.evaluate and trainers.serve",
         )
-    return flagfile(workdir)
+    return flagfile(workdir, flag)
 
 
 def flagfile_of_vectors(workdir: pathlib.Path) -> pathlib.Path:
@@ -64,9 +65,11 @@ def flagfile_of_vectors(workdir: pathlib.Path) -> pathlib.Path:
     return flagfile(workdir)
 
 
-def is_of_vectors(workdir: pathlib.Path) -> bool:
+def is_of_vectors(workdir: pathlib.Path, flag: str = _FLAG) -> bool:
     """Returns whether a directory is that of a run of trainers.seq2vec."""
-    lines = flagfile(workdir).read_text(encoding="utf-8").split("\n")
+    # What is no UTF-8 is refused where the flags are read.
+    text = flagfile(workdir, flag).read_text(encoding="utf-8", errors="replace")
+    lines = text.split("\n")
     return any(line.startswith("--pooling=") for line in lines)
 
 
@@ -79,7 +82,12 @@ def labels(workdir: pathlib.Path) -> list[str]:
             f"--workdir={workdir}: has no {LABELS}, so it has no classes; name a run "
             "of trainers.seq2vec",
         )
-    names: list[str] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        names: list[str] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise exits.Refusal(
+            exits.BAD_DATA, f"{path}: cannot be read: {error}; copy it from a backup"
+        ) from None
     return names
 
 

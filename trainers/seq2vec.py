@@ -40,9 +40,7 @@ def main(asked: seq2vec_config.Seq2VecConfig) -> None:
         dtype = precision.dtype_of(asked.run.dtype)
         make = vector_tasks.classes if names else vector_tasks.pairs
         with over.scope():
-            parts = make(
-                asked, corpora, facts, dtype, lambda: over.breaks_off(stop)
-            )
+            parts = make(asked, corpora, facts, dtype, lambda: over.breaks_off(stop))
         unchanged = {
             "flags": asked.unchanged() | {"dtype": dtype},
             "data": mixing.identity(corpora),

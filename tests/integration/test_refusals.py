@@ -121,3 +121,56 @@ def test_help_is_a_page_and_exit_code_0(module):
     page = programs.succeed(module, "--help")
     assert f"python -m {module}" in page
     assert "(default: " in page
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Two working directories with nothing but flags: of texts, of classes."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name, more in (("texts", ""), ("classes", "--pooling=mean\n")):
+        (folder / name).mkdir()
+        flags = f"--data_dir={folder / 'data'}\n--workdir={folder / name}\n{more}"
+        (folder / name / "run.flags").write_text(flags)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "run", "flag"),
+    [
+        (66, "--against= ... is a run of trainers.seq2vec", "texts", "against=classes"),
+        (66, "--against= ... has no run.flags", "texts", "against=none"),
+        (66, "--ensemble= ... has no run.flags", "texts", "ensemble=none"),
+        (64, "--against ... for a run that says texts", "classes", "against=texts"),
+        (64, "--beam_size ... for a run that says texts", "classes", "beam_size=4"),
+        (64, "--baseline ... for a run that says texts", "classes", "baseline"),
+    ],
+)
+def test_evaluate_refuses_what_a_run_cannot_do_before_the_work(
+    runs, code, message, run, flag
+):
+    name, _, value = flag.partition("=")
+    given = (
+        f"--{name}={runs / value}" if value in ("texts", "classes", "none") else None
+    )
+    _refused(
+        code,
+        message,
+        "trainers.evaluate",
+        f"--workdir={runs / run}",
+        given or f"--{flag}",
+    )
+
+
+def test_labels_that_cannot_be_read_are_bad_data(runs):
+    (runs / "classes" / "labels.json").write_text('["a", ')
+    _refused(65, "labels.json", "trainers.predict", f"--workdir={runs / 'classes'}")
+
+
+def test_a_picture_is_a_png(tmp_path):
+    _refused(
+        64,
+        "--plot ... .png ... x.foo",
+        "pipeline.inspect",
+        f"--data_dir={tmp_path}",
+        "--plot=x.foo",
+    )
