@@ -29,6 +29,25 @@ def write_whole(path: pathlib.Path, text: str) -> None:
         file.write(text)
 
 
+def check_target(path: str | None, flag: str) -> None:
+    """Refuses a file that could not be written at the end of the work.
+
+    Raises:
+        exits.Refusal: If its directory is not there, or it is a directory itself.
+    """
+    if path is None:
+        return
+    target = pathlib.Path(path)
+    if not target.parent.is_dir():
+        raise exits.Refusal(
+            exits.MISSING_INPUT, f"{flag}={path}: there is no directory {target.parent}"
+        )
+    if target.is_dir():
+        raise exits.Refusal(
+            exits.USAGE, f"{flag}={path}: is a directory; name a file in it"
+        )
+
+
 @contextlib.contextmanager
 def writing_whole(path: pathlib.Path) -> Iterator[TextIO]:
     """Opens a text file that has its name once the block has ended well.

@@ -21,6 +21,7 @@ from pipeline import (
     config,
     epoch,
     exits,
+    files,
     knobs,
     locations,
     manifest,
@@ -87,6 +88,7 @@ def main(asked: InspectConfig) -> None:
     """Prints the bucket table, some examples and, if asked, rates."""
     data_dir = locations.locate(asked.show.data_dir)
     told = _told_by(data_dir)
+    files.check_target(asked.show.plot, "--plot")
     if asked.show.compare and not told.are_pairs:
         raise exits.Refusal(
             exits.USAGE, "--compare: the idiomatic pipeline is one for pairs of texts"
@@ -181,10 +183,6 @@ def _plot(
     numbers: epoch.Epoch,
 ) -> None:
     path = pathlib.Path(asked.show.plot or "")
-    if not path.parent.is_dir():
-        raise exits.Refusal(
-            exits.MISSING_INPUT, f"--plot={path}: there is no directory {path.parent}"
-        )
     lengths = [
         corpus.facts.split(asked.show.split).joint_histogram() for corpus in corpora
     ]

@@ -141,8 +141,8 @@ def write(manifest: Manifest, directory: pathlib.Path) -> None:
     files.write_whole(directory / FILENAME, text)
 
 
-def read(directory: locations.Location) -> Manifest:
-    """Returns the manifest of a data directory.
+def read(directory: locations.Location, flag: str = "--data_dir") -> Manifest:
+    """Returns the manifest of a data directory, which a flag named.
 
     Raises:
         exits.Refusal: If there is none, or none that this version can read.
@@ -151,13 +151,13 @@ def read(directory: locations.Location) -> Manifest:
     if not directory.is_dir():
         raise exits.Refusal(
             exits.MISSING_INPUT,
-            f"--data_dir={directory}: no such directory; "
+            f"{flag}={directory}: no such directory; "
             "python -m preprocessing.build makes one",
         )
     if not path.is_file():
         raise exits.Refusal(
             exits.MISSING_INPUT,
-            f"--data_dir={directory}: has no {FILENAME}, so it is not a finished data "
+            f"{flag}={directory}: has no {FILENAME}, so it is not a finished data "
             "directory; python -m preprocessing.build makes one",
         )
     try:

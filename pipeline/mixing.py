@@ -46,7 +46,7 @@ def corpora(data_dir: locations.Location, asked: config.BatchConfig) -> list[Cor
     wanted = _vocabularies(home)
     members = []
     for name in asked.mix_weights:
-        facts = manifest.read(locations.locate(name))
+        facts = manifest.read(locations.locate(name), "--mix")
         if _vocabularies(facts) != wanted:
             raise exits.Refusal(
                 exits.MISMATCH,

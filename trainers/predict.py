@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from flags import binding
-from pipeline import exits, knobs, progress, runtime, vocabulary
+from pipeline import exits, files, knobs, progress, runtime, vocabulary
 from trainers import decoding_config, run_directory, seq2vec_config
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def main(asked: PredictConfig) -> None:
             f"--workdir={workdir}: a run of --head=embedding has no labels; ask for "
             "--vectors=FILE.npy",
         )
-    _check_writable(asked.vectors)
+    files.check_target(asked.vectors, "--vectors")
     runtime.start()
     if run.head.head == "embedding":
         vectors = _embedded(asked, run)
@@ -135,14 +135,6 @@ def _line(probabilities: "np.ndarray", names: Sequence[str], top: int) -> str:
     cells = [plain[order[0]]]
     cells += [f"{probabilities[index]:.4f} {plain[index]}" for index in order[:top]]
     return "\t".join(cells) + "\n"
-
-
-def _check_writable(path: str | None) -> None:
-    if path is not None and not pathlib.Path(path).parent.is_dir():
-        raise exits.Refusal(
-            exits.MISSING_INPUT,
-            f"--vectors={path}: there is no directory {pathlib.Path(path).parent}",
-        )
 
 
 def _write(vectors: "list[np.ndarray]", width: int, path: pathlib.Path) -> None:

@@ -177,11 +177,15 @@ class RunDirectory:
             if not path.is_file():
                 continue
             text = path.read_text(encoding="utf-8")
-            kept = [
-                line
-                for line in text.split("\n")[:-1]  # after the last \n: nothing, or half
-                if is_kept(json.loads(line))
-            ]
+            lines = text.split("\n")[:-1]  # after the last \n: nothing, or half a line
+            try:
+                kept = [line for line in lines if is_kept(json.loads(line))]
+            except (ValueError, TypeError, KeyError) as error:
+                raise exits.Refusal(
+                    exits.BAD_DATA,
+                    f"{path}: a line of it cannot be read: {error}; mend it, or move "
+                    "the file away",
+                ) from None
             files.write_whole(path, "".join(f"{line}\n" for line in kept))
         self._truncate_samples(last_step, unvalidated)
 

@@ -85,7 +85,12 @@ class StrategyConfig:
         if environment.get(_TF_CONFIG):
             return _of_tf_config(environment[_TF_CONFIG])
         if all(name in environment for name in _SLURM):
-            number, count = (int(environment[name]) for name in _SLURM[:2])
+            try:
+                number, count = (int(environment[name]) for name in _SLURM[:2])
+            except ValueError as error:
+                raise exits.Refusal(
+                    exits.USAGE, f"{' or '.join(_SLURM[:2])}: no number: {error}"
+                ) from None
             return Worker(number, count, is_of_slurm=True)
         raise exits.Refusal(
             exits.USAGE,

@@ -85,6 +85,7 @@ class TranslateConfig:
 
 def main(asked: TranslateConfig) -> None:
     """Translates or scores until the input ends."""
+    files.check_target(asked.output, "--output")
     for path in (asked.input, asked.prefix_file, asked.target):
         if path and not pathlib.Path(path).is_file():
             raise exits.Refusal(exits.MISSING_INPUT, f"{path}: no such file")

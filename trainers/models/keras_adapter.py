@@ -14,6 +14,7 @@ of the model's variables has none.
 """
 
 import importlib
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -97,17 +98,21 @@ def load(
         seed: Of Keras's initial weights and dropout.
 
     Raises:
-        exits.Refusal: If there is no such function.
+        exits.Refusal: If there is no such function, or it does not take two sizes.
     """
     module_name, _, function_name = reference.partition(":")
+    sizes = vocabularies.src.size, vocabularies.tgt.size
     try:
         make = getattr(importlib.import_module(module_name), function_name)
-    except (ModuleNotFoundError, AttributeError, ValueError) as error:
+        inspect.signature(make).bind(*sizes)
+    except (ModuleNotFoundError, AttributeError, TypeError, ValueError) as error:
         raise exits.Refusal(
-            exits.USAGE, f"--keras_model={reference}: {error}; want module:function"
+            exits.USAGE,
+            f"--keras_model={reference}: {error}; want module:function, a function of "
+            "the numbers of source and target subwords",
         ) from None
     keras.utils.set_random_seed(seed)
-    return KerasSeq2Seq(make(vocabularies.src.size, vocabularies.tgt.size))
+    return KerasSeq2Seq(make(*sizes))
 
 
 def _named(layer: keras.layers.Layer, path: str) -> Iterator[tuple[str, tf.Variable]]:

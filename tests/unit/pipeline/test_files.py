@@ -50,3 +50,12 @@ def test_a_lock_that_another_process_holds_is_refused_and_dies_with_it(tmp_path)
         holder.kill()
     with files.locked(path, what="--workdir=x"):
         pass
+
+
+def test_a_file_that_could_not_be_written_is_refused_before_the_work(tmp_path):
+    files.check_target(None, "--output")
+    files.check_target(str(tmp_path / "new"), "--output")
+    with pytest.raises(exits.Refusal, match="--output=.*: there is no directory"):
+        files.check_target(str(tmp_path / "none" / "new"), "--output")
+    with pytest.raises(exits.Refusal, match="--output=.*: is a directory"):
+        files.check_target(str(tmp_path), "--output")

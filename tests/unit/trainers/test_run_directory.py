@@ -19,6 +19,17 @@ def test_logs_are_cut_after_the_restored_step_and_half_a_line_goes(tmp_path):
     assert text.endswith("\n")
 
 
+@pytest.mark.parametrize("line", ["{", "[]", "{}"])
+def test_a_log_with_a_line_that_is_none_is_bad_data_and_stays(tmp_path, line):
+    directory = run_directory.RunDirectory(tmp_path)
+    log = tmp_path / run_directory.METRICS
+    log.write_text(f'{{"step": 1}}\n{line}\n{{"step": 2}}\n')
+    with pytest.raises(exits.Refusal, match=run_directory.METRICS) as error:
+        directory.truncate_logs(1)
+    assert error.value.code == exits.BAD_DATA
+    assert log.read_text().count("\n") == 3
+
+
 def test_samples_are_cut_whatever_their_texts_say(tmp_path):
     directory = run_directory.RunDirectory(tmp_path)
     text = "  source      press == step two, == step 3\n\n"

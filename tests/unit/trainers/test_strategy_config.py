@@ -51,6 +51,7 @@ def test_the_worker_is_the_one_of_slurm_unless_tf_config_says_otherwise():
         {},
         {"TF_CONFIG": ""},
         {"SLURM_PROCID": "0"},  # sbatch without srun
+        _slurm(0, 2) | {"SLURM_PROCID": "a"},
         {"TF_CONFIG": "{"},
         {"TF_CONFIG": "[]"},
         _tf_config(2),

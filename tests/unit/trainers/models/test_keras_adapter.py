@@ -112,7 +112,10 @@ def test_a_function_is_found_by_its_reference(data_dir):
     both = vocabulary.load(data_dir, (facts.src_vocabulary, facts.tgt_vocabulary))
     model = keras_adapter.load("tests.keras_example:make", both, 1)
     assert isinstance(model, keras_adapter.KerasSeq2Seq)
-    for reference in ("tests.keras_example", "tests.none:make", "tests:none"):
+    for reference in ("tests.keras_example", "tests.none:make", "tests:none", "gc:get"):
+        with pytest.raises(exits.Refusal, match=f"--keras_model={reference}"):
+            keras_adapter.load(reference, both, 1)
+    for reference in ("json:dumps", "os:getpid"):  # not of two sizes
         with pytest.raises(exits.Refusal, match=f"--keras_model={reference}"):
             keras_adapter.load(reference, both, 1)
 
