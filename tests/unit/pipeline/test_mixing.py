@@ -108,6 +108,12 @@ def test_an_epoch_has_as_many_examples_as_all_corpora(seed):
     assert np.dot(rates, sizes) == pytest.approx(sum(sizes), rel=1e-6)
 
 
+def test_a_directory_that_is_not_there_is_named_with_its_flag(data_dir, tmp_path):
+    asked = config.BatchConfig(tokens_per_batch=512, mix=(f"{tmp_path}/none:1",))
+    with pytest.raises(exits.Refusal, match="--mix=.*none: no such directory"):
+        mixing.corpora(data_dir, asked)
+
+
 def test_another_vocabulary_is_refused(directories, data_dir, tmp_path):
     """FAULTS 29."""
     other = small_data.make(tmp_path, count=90, seed=9)
