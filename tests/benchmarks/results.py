@@ -40,6 +40,9 @@ ROWS = {
         "seq2seq_cmudict_lstm",
         ("--split=valid", "--checkpoints=average:3", "--beam_size=5"),
     ),
+    "multi30k_lstm": Row(
+        "multi30k_ende", "seq2seq_multi30k_ende_lstm", ("--split=test", "--beam_size=5")
+    ),
     "multi30k_20min": Row("multi30k_ende", "seq2seq_multi30k_ende_20min"),
     "multi30k_90min": Row("multi30k_ende", "seq2seq_multi30k_ende_90min", AVERAGED),
     "numbers": Row("numbers", "seq2seq_numbers"),

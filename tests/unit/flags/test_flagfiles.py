@@ -29,6 +29,7 @@ WANTED = {
     "seq2seq_multi30k_ende",
     "seq2seq_multi30k_ende_20min",
     "seq2seq_multi30k_ende_90min",
+    "seq2seq_multi30k_ende_lstm",
     "seq2seq_numbers",
     "seq2seq_numbers_lstm",
     "seq2seq_scan",
