@@ -36,7 +36,6 @@ class PredictConfig:
     vectors: str | None = knobs.knob(
         None, "Writes the vectors of the lines into this .npy file, float32 [N, D]."
     )
-
     side: str = knobs.knob(
         "src",
         "With --vectors of a run of --head=embedding: which side the lines are of.",
@@ -49,6 +48,8 @@ class PredictConfig:
             raise ValueError(f"--top must be at least 0, got {self.top}")
         if self.vectors is not None and not self.vectors.endswith(".npy"):
             raise ValueError(f"--vectors={self.vectors}: want a name that ends in .npy")
+        if self.side != "src" and self.vectors is None:
+            raise ValueError(f"--side={self.side} is of --vectors")
 
 
 def main(asked: PredictConfig) -> None:

@@ -35,7 +35,9 @@ def read(path: pathlib.Path, wanted: Set[str]) -> dict[str, np.ndarray]:
             if number == 1 and len(numbers) == 1:
                 continue  # word2vec's counts
             size = size or len(numbers)
-            if len(numbers) != size or not size:
+            if not size:
+                raise _refusal(path, number, "has a word and no numbers")
+            if len(numbers) != size:
                 raise _refusal(path, number, f"has {len(numbers)} numbers, not {size}")
             if word not in wanted or word in found:
                 continue

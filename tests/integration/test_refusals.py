@@ -166,6 +166,11 @@ def test_labels_that_cannot_be_read_are_bad_data(runs):
     _refused(65, "labels.json", "trainers.predict", f"--workdir={runs / 'classes'}")
 
 
+def test_a_side_is_of_vectors(runs):
+    flags = (f"--workdir={runs / 'classes'}", "--side=tgt")
+    _refused(64, "--side=tgt ... --vectors", "trainers.predict", *flags)
+
+
 def test_a_picture_is_a_png(tmp_path):
     _refused(
         64,

@@ -16,7 +16,11 @@ def test_both_formats_are_read(tmp_path, head):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a 1 2\nb 1\n", ":2: has 1 numbers, not 2"), ("a 1 x\n", ":1: has what is no")],
+    [
+        ("a 1 2\nb 1\n", ":2: has 1 numbers, not 2"),
+        ("a 1 x\n", ":1: has what is no"),
+        ("ab\n", ":1: has a word and no numbers"),
+    ],
 )
 def test_other_files_are_refused_by_line(tmp_path, text, message):
     path = tmp_path / "vectors.txt"
