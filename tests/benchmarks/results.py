@@ -40,6 +40,11 @@ ROWS = {
         "seq2seq_cmudict_lstm",
         ("--split=valid", "--checkpoints=average:3", "--beam_size=5"),
     ),
+    "fraeng": Row(
+        "fraeng",
+        "seq2seq_fraeng",
+        ("--split=test", "--checkpoints=average:5", "--beam_size=5"),
+    ),
     "multi30k_lstm": Row(
         "multi30k_ende", "seq2seq_multi30k_ende_lstm", ("--split=test", "--beam_size=5")
     ),
