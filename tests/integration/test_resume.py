@@ -106,7 +106,8 @@ def test_tensorboard_finds_curves_lengths_and_samples(whole):
     assert _tags(whole / "events" / "valid") >= {"loss", "bleu", "samples"}
 
 
-@pytest.mark.parametrize("step", [7, pytest.param(49, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("step", [7, 49])
 def test_killed_and_started_again_it_ends_with_the_same_bytes(
     data_dir, whole, tmp_path, step
 ):
@@ -141,6 +142,7 @@ def test_stopped_by_sigterm_it_saves_says_75_and_goes_on_exactly(
     assert _summary(tmp_path)["num_resumes"] == 1
 
 
+@pytest.mark.long
 def test_a_flipped_bit_in_the_newest_checkpoint_costs_steps_and_no_exactness(
     data_dir, whole, tmp_path
 ):

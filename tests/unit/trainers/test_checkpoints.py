@@ -188,10 +188,10 @@ for value in (1, 2):
 @pytest.mark.parametrize(
     ("place", "value"),
     [
-        ("write.after", 1),
-        ("index.before", 1),
+        pytest.param("write.after", 1, marks=pytest.mark.long),
+        pytest.param("index.before", 1, marks=pytest.mark.long),
         ("ready.between", 2),
-        ("index.after", 2),
+        pytest.param("index.after", 2, marks=pytest.mark.long),
     ],
 )
 def test_a_step_saved_again_has_its_first_checkpoint_or_the_second(

@@ -222,7 +222,15 @@ def test_a_loss_scale_that_overflows_is_halved_and_the_step_skipped():
 
 @pytest.mark.parametrize(
     ("optimizer", "accumulate_steps"),
-    [("adam", 2), *((optimizer, 1) for optimizer in optimizers.KINDS)],
+    [
+        ("adam", 2),
+        ("adafactor", 1),
+        *(
+            pytest.param(optimizer, 1, marks=pytest.mark.long)
+            for optimizer in optimizers.KINDS
+            if optimizer != "adafactor"
+        ),
+    ],
 )
 def test_trying_memory_changes_no_bit_and_traces_nothing_anew(
     optimizer, accumulate_steps
