@@ -99,23 +99,28 @@ def save(
 def recover(directory: pathlib.Path) -> None:
     """Ends a killed save that had everything on the disk; removes what others left."""
     for index in sorted(directory.glob(f"{_READY}-*.index")):
-        _rename(index.with_suffix(""), _WHOLE, between="checkpoint.ready.between")
+        # Workers of one run recover at once: what is gone, another one has renamed.
+        prefix = index.with_suffix("")
+        _rename(prefix, _WHOLE, between="checkpoint.ready.between", missing_ok=True)
     _remove_leftovers(directory)
 
 
-def _rename(prefix: pathlib.Path, kind: str, *, between: str) -> None:
+def _rename(
+    prefix: pathlib.Path, kind: str, *, between: str, missing_ok: bool = False
+) -> None:
     """Gives the data of a checkpoint a name of another kind, then its index.
 
-    Workers of one run recover the same directory at once: what is gone already, another
-    one has renamed.
+    Raises:
+        OSError: If a file cannot be renamed; with `missing_ok` it may be gone.
     """
+    gone = (FileNotFoundError,) if missing_ok else ()
     directory, step = prefix.parent, prefix.name.rpartition("-")[2]
     for part in sorted(directory.glob(f"{prefix.name}.data-*")):
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(*gone):
             part.rename(directory / f"{kind}-{step}{part.suffix}")
     fail_points.reach(between)
     index = directory / f"{prefix.name}.index"
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(*gone):
         index.rename(directory / f"{kind}-{step}.index")
     files.fsync(directory)
 
