@@ -161,10 +161,13 @@ def _evaluate_vectors(asked: EvaluateConfig, workdir: pathlib.Path) -> None:
 
 def _check_of_vectors(asked: EvaluateConfig) -> None:
     """Refuses what is asked of texts that a model says."""
-    usual = {field.name: field.default for field in dataclasses.fields(asked)}
-    given = [name for name in _OF_TEXTS if getattr(asked, name) != usual[name]]
-    if asked.decoding != decoding_config.DecodingConfig():
-        given.append("beam_size and others of decoding")
+    decoding = [field.name for field in dataclasses.fields(asked.decoding)]
+    given = [
+        name
+        for part, names in ((asked, _OF_TEXTS), (asked.decoding, decoding))
+        for name in names
+        if getattr(part, name) != getattr(type(part), name)  # its default
+    ]
     if given:
         raise exits.Refusal(
             exits.USAGE,

@@ -142,6 +142,7 @@ def runs(tmp_path_factory):
         (66, "--ensemble= ... has no run.flags", "texts", "ensemble=none"),
         (64, "--against ... for a run that says texts", "classes", "against=texts"),
         (64, "--beam_size ... for a run that says texts", "classes", "beam_size=4"),
+        (64, "--min_length ... for a run that says texts", "classes", "min_length=2"),
         (64, "--baseline ... for a run that says texts", "classes", "baseline"),
     ],
 )
