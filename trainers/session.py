@@ -20,7 +20,7 @@ def opened(asked: config.TrainConfig) -> Iterator[signals.StopRequest]:
     workdir, worker = asked.run.workdir_path, asked.distribution.worker()
     progress.configure_logging(worker=worker.number)
     lock = run_directory.own(workdir, worker.number) / files.LOCK_NAME
-    stop = signals.StopRequest()
+    stop = signals.StopRequest()  # before the lock, by which others see that it runs
     with files.locked(lock, what=f"--workdir={workdir}"):
         runtime.start(
             deterministic=asked.run.deterministic,
