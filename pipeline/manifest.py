@@ -46,6 +46,9 @@ class Split:
     pairs_read: int
     repeats: int = 0  # records beyond the first of a pair: --train_weights
     truncated: int = 0  # pairs that were cut: --overlong=truncate
+    # Subwords in the shards that the vocabularies do not have, of "src" and "tgt", and
+    # "records" that have any; empty where it was not counted.
+    unknown: dict[str, int] = dataclasses.field(default_factory=dict)
     rejects: dict[str, int]  # reason -> pairs
     # Joint histogram of lengths in tokens: columns src, tgt, pairs; of all
     # segmentations together.

@@ -6,6 +6,7 @@ Counts have names and can be added, by one process or by many:
     own, 0           pairs kept of it         repeats, train        see --train_weights
     lost, 0, empty   pairs of it left out     truncated, train      pairs cut
                                               reject, train, empty  pairs left out
+                                              unknown, train, src   subwords unknown
 """
 
 import collections
@@ -44,6 +45,8 @@ def of(encoded: encoder.Encoded) -> Counts:
     for name in ("kept", "repeats", "truncated"):
         for split, count in getattr(encoded, name).items():
             found[name, split, ""] = count
+    for (split, what), count in encoded.unknown.items():
+        found["unknown", split, what] = count
     for (split, reason), count in encoded.reasons.items():
         found["reject", split, reason] = count
         found["lost", encoded.source, reason] += count
@@ -106,6 +109,9 @@ def split(
         pairs_read=total["kept", name, ""] + sum(rejects.values()),
         repeats=total["repeats", name, ""],
         truncated=total["truncated", name, ""],
+        unknown={
+            what: total["unknown", name, what] for what in ("src", "tgt", "records")
+        },
         rejects=rejects,
         histogram={
             "src": (values >> 16).tolist(),

@@ -8,6 +8,7 @@ shards, and what is drawn at random is drawn by hash or from a seed of the chunk
 import collections
 import dataclasses
 import hashlib
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -75,6 +76,8 @@ class Encoded(NamedTuple):
         kept: Pairs kept, by split.
         repeats: Records beyond the first of a pair, because of weights, by split.
         truncated: Pairs cut to the longest length, by split.
+        unknown: Subwords that the vocabularies do not have, by (split, side), and
+            records that have any, by (split, "records"); of the best segmentation.
         reasons: Pairs left out, by (split, reason).
         rejects: Their lines of the rejects file, compressed; empty if there are none.
     """
@@ -85,6 +88,7 @@ class Encoded(NamedTuple):
     kept: collections.Counter[str]
     repeats: collections.Counter[str]
     truncated: collections.Counter[str]
+    unknown: collections.Counter[tuple[str, str]]
     reasons: collections.Counter[tuple[str, str]]
     rejects: bytes
 
@@ -135,6 +139,7 @@ class Encoder:
             kept=collections.Counter([pairs.splits[index] for index in kept]),
             repeats=repeats,
             truncated=truncated,
+            unknown=_unknown(pairs, ids, kept),
             reasons=collections.Counter(
                 [(reject.split, reject.reason) for reject in rejects]
             ),
@@ -299,3 +304,21 @@ class Encoder:
             src_text,
             self._labels.names[label.id].encode(),
         )
+
+
+def _unknown(
+    pairs: kept_pairs.Pairs, ids: _Ids, kept: list[int]
+) -> collections.Counter[tuple[str, str]]:
+    """Returns how much of the records to be written is unknown: see `Encoded`."""
+    unk = itertools.repeat(vocabulary.UNK_ID)
+    src, tgt = (list(map(list.count, side, unk)) for side in ids)
+    found = collections.Counter[tuple[str, str]]()
+    if not any(src) and not any(tgt):
+        return found
+    for index in kept:
+        if src[index] or tgt[index]:
+            split, copies = pairs.splits[index], pairs.copies[index]
+            found[split, "src"] += copies * src[index]
+            found[split, "tgt"] += copies * tgt[index]
+            found[split, "records"] += copies
+    return found

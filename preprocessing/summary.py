@@ -55,6 +55,11 @@ def _notes(done: manifest.Manifest) -> list[str]:
     if train.resampled:
         count = len(train.segmentations)
         told.append(f"{count} segmentations of each training pair")
+    told += [
+        _unknown(name, split, done)
+        for name, split in done.splits.items()
+        if split.unknown.get("records")
+    ]
     for split, counts in done.overlap.items():
         if counts["pairs"] or counts["sources"]:
             told.append(
@@ -63,6 +68,25 @@ def _notes(done: manifest.Manifest) -> list[str]:
                 f"{_way_out(done, 'drop_overlap')}"
             )
     return told
+
+
+def _unknown(name: str, split: manifest.Split, done: manifest.Manifest) -> str:
+    """Says how much of a split no vocabulary has: text that no model can write."""
+    tokens = {
+        "src": sum(shard.src_tokens for shard in split.shards),
+        "tgt": sum(shard.tgt_tokens for shard in split.shards),
+    }
+    sides = [side for side in tokens if split.unknown[side]]
+    parts = [
+        f"{split.unknown[side]:,} of {tokens[side]:,} {side} subwords" for side in sides
+    ]
+    kinds = {
+        done.settings[f"{side}_model_type"] or done.settings["model_type"]
+        for side in sides
+    }
+    way_out = "" if kinds <= {"char", "word"} else "; see --byte_fallback"
+    records = f"{split.unknown['records']:,} of {split.num_records:,} records"
+    return f"{name}: {' and '.join(parts)} are unknown, in {records}{way_out}"
 
 
 def _way_out(done: manifest.Manifest, flag: str) -> str:

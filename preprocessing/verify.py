@@ -66,13 +66,17 @@ def main(asked: VerifyConfig) -> None:
     with progress.Progress("verifying", unit="records", total=total) as bar:
         for name in with_records:
             split = facts.split(name)
+            unknown = collections.Counter[str]()
             for shard in split.all_shards:
                 sizes = (src.size, tgt.size if tgt else 0)
-                _check_shard(
+                found = _check_shard(
                     data_dir / shard.name, shard, sizes, len(facts.label_names)
                 )
+                if shard in split.shards:
+                    unknown += found
                 bar.update(shard.records)
             _check_histogram(data_dir, name, split)
+            _check_unknown(data_dir, name, split, unknown)
     shards = sum(len(split.all_shards) for split in facts.splits.values())
     for name in with_records:
         for line in _sample(facts, data_dir, name, asked.sample, (src, tgt)):
@@ -148,8 +152,8 @@ def _check_rejects(facts: manifest.Manifest, data_dir: pathlib.Path) -> None:
 
 def _check_shard(
     path: pathlib.Path, shard: manifest.Shard, sizes: tuple[int, int], num_labels: int
-) -> None:
-    """Reads a shard: frames, hash, lengths, ids, labels."""
+) -> collections.Counter[str]:
+    """Reads a shard: frames, hash, lengths, ids, labels; returns what is unknown."""
     if damage := frames.locate_damage(path):
         raise _wrong(path, damage)
     if files.sha256(path) != shard.sha256:
@@ -159,14 +163,19 @@ def _check_shard(
         raise _wrong(sidecar, "its SHA-256 differs from the manifest's")
     wanted = sidecars.read_lengths(path, shard.records).astype(np.int64)
     first = 0
+    unknown = collections.Counter[str]()
     for src, tgt, lengths in records.read_ids(path, _BATCH_RECORDS):
         rows = wanted[first : first + len(lengths)]
         differs = (lengths != rows).any(axis=1)
-        for ids, size, column in (
-            (src, sizes[0], 0),
-            (tgt, sizes[1], 1),
+        has_unknown = np.zeros_like(differs)
+        for side, ids, size, column in (
+            ("src", src, sizes[0], 0),
+            ("tgt", tgt, sizes[1], 1),
         ):
             values, row_of = ids.flat_values.numpy(), ids.value_rowids().numpy()
+            is_unknown = values == vocabulary.UNK_ID
+            unknown[side] += int(is_unknown.sum())
+            has_unknown[row_of[is_unknown]] = True
             outside = (values < vocabulary.UNK_ID) | (values >= size)
             differs[row_of[outside]] = True
             differs |= ids.row_lengths().numpy() != rows[:, column]
@@ -177,6 +186,7 @@ def _check_shard(
                 f"record {record}: other lengths than its sidecar's, or "
                 "an id outside the vocabulary",
             )
+        unknown["records"] += int(has_unknown.sum())
         first += len(lengths)
     if first != shard.records:
         raise _wrong(path, f"{first} records, the manifest says {shard.records}")
@@ -186,6 +196,7 @@ def _check_shard(
         if outside.any():
             record = int(np.argmax(outside))
             raise _wrong(path, f"record {record}: label {ids[record]}, which is none")
+    return unknown
 
 
 def _check_histogram(data_dir: pathlib.Path, name: str, split: manifest.Split) -> None:
@@ -200,6 +211,21 @@ def _check_histogram(data_dir: pathlib.Path, name: str, split: manifest.Split) -
         raise _wrong(
             data_dir / manifest.FILENAME, f"{name}: its histogram is not the sidecars'"
         )
+
+
+def _check_unknown(
+    data_dir: pathlib.Path,
+    name: str,
+    split: manifest.Split,
+    found: collections.Counter[str],
+) -> None:
+    differing = [
+        f"{found[what]} {what} unknown, the manifest says {count}"
+        for what, count in split.unknown.items()
+        if found[what] != count
+    ]
+    if differing:
+        raise _wrong(data_dir / manifest.FILENAME, f"{name}: {differing[0]}")
 
 
 def _wrong(path: pathlib.Path, what: str) -> exits.Refusal:

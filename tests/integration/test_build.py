@@ -73,6 +73,21 @@ def test_workers_hash_seed_locale_and_time_zone_do_not_change_a_byte(
     assert _digest(tmp_path / "data") == _digest(built)
 
 
+def test_what_no_vocabulary_has_is_told(corpus, tmp_path):
+    """A "|" between pronunciations, say, which was never in what was learned from."""
+    valid = tmp_path / "valid.tsv"
+    valid.write_text("ra la\tar | al\nra\tar\nra ga\tar | ag | ar\n")
+    more = (f"--valid={valid}", "--valid_fraction=0")
+    told = " of 3 records"
+    flags = _flags(corpus, tmp_path / "words", *more, "--model_type=word")
+    out = programs.succeed(BUILD, *flags)
+    assert f"valid: 3 of 9 tgt subwords are unknown, in 2{told}\n" in out
+    out = programs.succeed(BUILD, *_flags(corpus, tmp_path / "subwords", *more))
+    assert f"tgt subwords are unknown, in 2{told}; see --byte_fallback\n" in out
+    kept = _flags(corpus, tmp_path / "bytes", *more, "--byte_fallback")
+    assert "unknown" not in programs.succeed(BUILD, *kept, "--vocab_size=500")
+
+
 def test_drawn_segmentations_are_the_same_bytes_in_other_processes(corpus, tmp_path):
     more = ("--subword_samples=2", "--tgt_model_type=bpe")
     for name, workers in (("one", 1), ("two", 2)):

@@ -70,6 +70,10 @@ def test_a_good_directory_is_said_to_be_good(data_dir):
             lambda d: _edit(d, lambda train: train["histogram"]["src"].reverse()),
             "its histogram is not the sidecars'",
         ),
+        (
+            lambda d: _edit(d, lambda train: train["unknown"].update(tgt=7)),
+            "train: 0 tgt unknown, the manifest says 7",
+        ),
         (_rewrite_shard, f"{SHARD}: record 0: other lengths"),
     ],
 )

@@ -63,11 +63,15 @@ def test_the_first_version_is_read(own_data_dir):
         for name in ("label_names", "overlap"):
             del content[name]
         for split in content["splits"].values():
-            for name in ("resampled", "repeats", "truncated"):
+            for name in ("resampled", "repeats", "truncated", "unknown"):
                 del split[name]
 
     _damage(own_data_dir, as_it_was)
-    expected = dataclasses.replace(facts, format_version=1, overlap={})
+    splits = {
+        name: dataclasses.replace(split, unknown={})
+        for name, split in facts.splits.items()
+    }
+    expected = dataclasses.replace(facts, format_version=1, overlap={}, splits=splits)
     assert manifest.read(own_data_dir) == expected
 
 

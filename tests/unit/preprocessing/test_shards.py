@@ -235,6 +235,35 @@ def test_drawn_segmentations_say_the_same_text_and_are_drawn_the_same_again(
         assert path.read_bytes() == (again / path.name).read_bytes()
 
 
+@pytest.mark.parametrize("weight", [1, 2.5])
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(
+        st.tuples(*[st.text("abdu €ø", min_size=1, max_size=12)] * 2),
+        min_size=1,
+        max_size=30,
+    )
+)
+def test_unknown_subwords_are_counted_as_they_stand_in_the_records(
+    tmp_path_factory, data_dir, weight, texts
+):
+    found = [
+        rows.Row(number, src.encode(), (tgt.encode(),))
+        for number, (src, tgt) in enumerate([("ba", "ab"), *texts], 1)
+    ]
+    build = _replaced(subwords={"subword_samples": 2})
+    folder, splits = _write(
+        tmp_path_factory.mktemp("any"), data_dir, found, build, weight=weight
+    )
+    written = list(_texts_and_ids(folder, splits["train"]))
+    unk = vocabulary.UNK_ID
+    assert splits["train"].unknown == {
+        "src": sum(src.count(unk) for src, _ in written),
+        "tgt": sum(tgt.count(unk) for _, tgt in written),
+        "records": sum(unk in src + tgt for src, tgt in written),
+    }
+
+
 def test_labels_are_written_as_ids_and_shares(tmp_path, data_dir):
     build = _replaced(
         task={"task": "labels", "label_names": ("a", "b"), "soft_labels": True},
