@@ -25,10 +25,13 @@ from trainers import (
     word_vectors,
 )
 
-_EMBEDDING = re.compile(r"(src|tgt|output)_embedding/vectors")
 _SRC, _TGT = "src_embedding/vectors", "tgt_embedding/vectors"
+_TGT_READ = "tgt/encoder/src_embedding/vectors"  # of a model of pairs to vectors
+_OUTPUTS = ("output_embedding/vectors", "output/vectors")
+_EMBEDDINGS = (_SRC, _TGT, _TGT_READ, *_OUTPUTS)
 _OURS = ("model/", "ema/values/")  # the later one wins: what the run was judged by
 _READER = re.compile("^(text|src)/encoder/")  # of a classifier, of a model of pairs
+_TGT_READER = "tgt/encoder/"
 _OBJECT_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 _ROWS_MULTIPLE = 8
 
@@ -91,8 +94,7 @@ def weights_of(model: tf.Module) -> dict[str, tf.Variable]:
     """
     return {
         _READER.sub("", name): variable
-        for name, variable in naming.variables(model).items()
-        if variable.trainable
+        for name, variable in naming.trainable(model).items()
     }
 
 
@@ -136,16 +138,17 @@ def frozen(names: Sequence[str], asked: Sequence[str]) -> set[str]:
     """
     found: set[str] = set()
     short = {name: _READER.sub("", name) for name in names}
+    inner = {name: ours.removeprefix(_TGT_READER) for name, ours in short.items()}
     for start in asked:
         matching = {
             name
             for name, ours in short.items()
-            if ours.startswith(f"{start}/")
-            or (start == "embeddings" and _EMBEDDING.fullmatch(ours))
+            if any(own.startswith(f"{start}/") for own in (name, ours, inner[name]))
+            or (start == "embeddings" and ours in _EMBEDDINGS)
         }
         if not matching:
             heads = ", ".join(
-                sorted({ours.partition("/")[0] for ours in short.values()})
+                sorted({own.partition("/")[0] for own in (*names, *inner.values())})
             )
             raise exits.Refusal(
                 exits.USAGE,
@@ -163,7 +166,7 @@ def _take(
     report = Report(foreign.told)
     used: set[str] = set()
     for name, weight in weights.items():
-        is_embedding = _EMBEDDING.fullmatch(name)
+        is_embedding = name in _EMBEDDINGS
         old_names = _sources(name, weights, foreign) if is_embedding else [name]
         found = [old for old in old_names if old in foreign.tensors]
         used |= set(found)
@@ -189,10 +192,10 @@ def _sources(
 ) -> list[str]:
     """Returns which embeddings have vectors for one of ours, however each is tied."""
     if name == _SRC:
-        return [_SRC] if _TGT in weights else [_SRC, _TGT]
-    if name in foreign.tensors:
-        return [name]
-    return [_TGT] if _TGT in foreign.tensors else [_SRC]
+        is_shared = _TGT not in weights and _TGT_READ not in weights
+        return [_SRC, _TGT] if is_shared else [_SRC]
+    candidates = (name, *_OUTPUTS, _TGT, _TGT_READ)
+    return [next((old for old in candidates if old in foreign.tensors), _SRC)]
 
 
 def _take_rows(
@@ -215,6 +218,12 @@ def _take_rows(
         # Without its vocabulary only its size can tell; one of them may be rounded up.
         if before is None and abs(len(old) - len(new)) < _ROWS_MULTIPLE:
             before = now[: len(old)]
+        if before is not None and len(before) > len(old):
+            raise exits.Refusal(
+                exits.MISMATCH,
+                f"--init_from={foreign.told}: {old_name} has {len(old):,} vectors, the "
+                f"vocabulary to it {len(before):,} subwords; --init_vocab names it",
+            )
         places = {piece: index for index, piece in enumerate(before or ())}
         for index, piece in enumerate(now):
             if piece in places:
@@ -251,7 +260,7 @@ def _read(asked: config.StartConfig) -> Foreign:
     told = str(prefix)
     if tensors.pop(checkpoints.RUN_STATE, None) is not None:
         ours = {
-            name.removeprefix(start): value
+            _READER.sub("", name.removeprefix(start)): value
             for start in _OURS
             for name, value in tensors.items()
             if name.startswith(start)
@@ -265,7 +274,7 @@ def _read(asked: config.StartConfig) -> Foreign:
 
 def _prefix(path: pathlib.Path) -> pathlib.Path:
     """Returns the checkpoint that a path means: the best or the newest of a run."""
-    if path.with_name(f"{path.name}.index").is_file():
+    if path.name and path.with_name(f"{path.name}.index").is_file():
         return path
     directory = path if path.is_dir() else None
     for name in (run_directory.BEST, run_directory.CHECKPOINTS):
@@ -291,7 +300,8 @@ def _listed(paths: Sequence[str]) -> Pieces:
             raise exits.Refusal(
                 exits.MISSING_INPUT, f"--init_vocab={path}: no such file"
             )
-        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+        text = path.read_text(encoding="utf-8", errors="replace")
+        lines = text.removesuffix("\n").split("\n")
         sides.append([line.removesuffix("\r").split("\t")[0] for line in lines])
     return {"src": sides[0], "tgt": sides[-1]}
 
@@ -299,7 +309,16 @@ def _listed(paths: Sequence[str]) -> Pieces:
 def _pieces_beside(prefix: pathlib.Path) -> Pieces:
     """Returns the vocabularies of the run a checkpoint is in, if they are there."""
     home = prefix.parent.parent / run_directory.VOCABULARY
-    return pieces_of(vocabulary.load_copy(home)) if home.is_dir() else {}
+    if not home.is_dir():
+        return {}
+    found = {}
+    # A classifier has the first alone.
+    for side, entry in zip(
+        ("src", "tgt"), vocabulary.copied_entries(home), strict=False
+    ):
+        loaded = vocabulary.load_one(home, entry)
+        found[side] = loaded.pieces(range(loaded.size))
+    return found
 
 
 def _take_vectors(
@@ -309,8 +328,9 @@ def _take_vectors(
     pieces: Pieces,
 ) -> Report:
     """Takes word vectors from a text file, scaled to the length of drawn ones."""
-    name = f"{side}_embedding/vectors"
-    if name not in weights:
+    own = {"src": (_SRC,), "tgt": (_TGT, _TGT_READ)}[side]
+    name = next((name for name in own if name in weights), None)
+    if name is None:
         raise exits.Refusal(
             exits.USAGE,
             f"--{side}_embeddings={path}: the model has no embedding of its own on "

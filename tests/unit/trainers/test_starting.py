@@ -4,10 +4,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline import exits
-from tests import small_models
-from trainers import checkpoints, config, name_map, naming, starting
-from trainers.models import seq2vec, seq2vec_config, transformer
+from pipeline import exits, manifest, vocabulary
+from tests import small_labels, small_models
+from trainers import checkpoints, config, name_map, naming, run_directory, starting
+from trainers.models import (
+    repeat_vector,
+    seq2vec,
+    seq2vec_config,
+    text_pairs,
+    transformer,
+)
 
 NAMES = pathlib.Path(starting.__file__).with_name("opennmt_tf.names")
 OLD = [f"w{k}" for k in range(20)]
@@ -135,6 +141,102 @@ def test_a_classifier_begins_with_the_encoder_of_a_translation_model(positions):
     assert "text/encoder/encoder/0/attention/query/kernel" in frozen
 
 
+def _classifier(seed):
+    return seq2vec.Classifier(
+        seq2vec_config.EncoderConfig(d_model=16, num_layers=1),
+        seq2vec_config.HeadConfig(),
+        vocab_size=20,
+        num_classes=3,
+        rng=np.random.default_rng(seed),
+    )
+
+
+def _text_pairs(seed):
+    """Two encoders, one for each side."""
+    return text_pairs.TextPairs(
+        seq2vec_config.EncoderConfig(d_model=16, num_layers=1),
+        seq2vec_config.HeadConfig(head="embedding", encoders="two"),
+        src_vocab_size=20,
+        tgt_vocab_size=20,
+        shared=False,
+        rng=np.random.default_rng(seed),
+    )
+
+
+@pytest.mark.parametrize("make", [_classifier, _text_pairs])
+def test_a_run_of_vectors_gives_all_its_weights_to_another(tmp_path, make):
+    old, new = make(1), starting.weights_of(make(2))
+    _run(tmp_path, naming.variables(old), (3, "best"))
+    asked = config.StartConfig(init_from=str(tmp_path))
+    (report,) = starting.begin(new, asked, {"src": OLD, "tgt": OLD})
+    assert sorted(report.taken) == sorted(new)
+    assert not report.unused
+    for name, value in starting.weights_of(old).items():
+        np.testing.assert_array_equal(new[name][:20], value[:20])
+
+
+def test_a_classifier_begins_with_another_runs_subwords(tmp_path):
+    """Its run has one vocabulary, where others have two."""
+    labels, text = tmp_path / "labels", tmp_path / "run"
+    data_dir = small_labels.make(labels)
+    facts = manifest.read(data_dir)
+    _run(text, naming.variables(_classifier(1)), (3, "best"))
+    vocabulary.copy_entries(
+        data_dir, [facts.src_vocabulary], text / run_directory.VOCABULARY
+    )
+    words = vocabulary.load_one(data_dir, facts.src_vocabulary)
+    pieces = words.pieces(range(words.size))
+    assert starting._pieces_beside(text / "best" / "ckpt-3") == {"src": pieces}
+
+
+def test_the_target_of_pairs_is_frozen_and_begun_as_the_source_is(tmp_path):
+    names = list(naming.variables(_text_pairs(1)))
+    sides = ("src/encoder/", "tgt/encoder/")
+    for asked, part in (("embeddings", "src_embedding"), ("encoder", "encoder/0")):
+        found = starting.frozen(names, [asked])
+        for side in sides:
+            assert any(name.startswith(f"{side}{part}") for name in found)
+    assert all(name.startswith("tgt/") for name in starting.frozen(names, ["tgt"]))
+    assert all(name.startswith("src/") for name in starting.frozen(names, ["src"]))
+    path = tmp_path / "vectors.txt"
+    path.write_text("".join(f"w{k} {'1 ' * 16}\n" for k in range(5)))
+    asked = config.StartConfig(tgt_embeddings=str(path))
+    new = starting.weights_of(_text_pairs(1))
+    (report,) = starting.begin(new, asked, {"src": OLD, "tgt": OLD})
+    assert list(report.by_piece) == ["tgt/encoder/src_embedding/vectors"]
+
+
+def test_vectors_of_the_target_go_by_subword_whatever_they_are_called():
+    old, new = (
+        starting.weights_of(model) for model in (_text_pairs(1), _text_pairs(2))
+    )
+    foreign = starting.Foreign(_numbers(old), {"src": OLD, "tgt": OLD[::-1]}, "there")
+    _take(new, foreign, OLD)
+    name = "tgt/encoder/src_embedding/vectors"
+    np.testing.assert_array_equal(new[name][:20], old[name][:20][::-1])
+    config_of = small_models.config("repeat_vector")
+    sizes = {"src_vocab_size": 20, "tgt_vocab_size": 20}
+    old, new = (
+        naming.variables(
+            repeat_vector.RepeatVector(
+                config_of, **sizes, rng=np.random.default_rng(seed), dtype="float32"
+            )
+        )
+        for seed in (1, 2)
+    )
+    foreign = starting.Foreign(_numbers(old), {"src": OLD, "tgt": OLD[::-1]}, "there")
+    _take(new, foreign, OLD)
+    found, given = new["output/vectors"][:20], old["output/vectors"][:20]
+    np.testing.assert_array_equal(found, given[::-1])
+
+
+def test_a_vocabulary_longer_than_the_embedding_is_refused():
+    foreign = _foreign(_weights(20, 1), pieces=[f"w{k}" for k in range(40)])
+    with pytest.raises(exits.Refusal, match="40 subwords; --init_vocab") as error:
+        _take(_weights(20, 2), foreign, OLD)
+    assert error.value.code == exits.MISMATCH
+
+
 def _run(tmp_path, weights, *steps):
     for step, folder in steps:
         named = {f"model/{name}": weight for name, weight in weights.items()}
@@ -155,8 +257,10 @@ def test_a_run_gives_its_best_checkpoint_else_its_newest(tmp_path):
     assert sorted(report.taken) == sorted(new)
 
 
-def test_a_path_without_a_checkpoint_is_missing_input(tmp_path):
-    asked = config.StartConfig(init_from=str(tmp_path / "none"))
+@pytest.mark.parametrize("path", ["none", "."])
+def test_a_path_without_a_checkpoint_is_missing_input(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    asked = config.StartConfig(init_from=path)
     with pytest.raises(exits.Refusal, match="--init_from=") as error:
         starting.begin(_weights(20, 1), asked, {"src": OLD, "tgt": OLD})
     assert error.value.code == exits.MISSING_INPUT
