@@ -14,13 +14,26 @@ def variables(module: tf.Module) -> dict[str, tf.Variable]:
 
     Modules may say themselves, by a method `variables_by_name`, what theirs are called.
     """
-    if hasattr(module, "variables_by_name"):
-        told: dict[str, tf.Variable] = module.variables_by_name()
-        return told
     named: dict[str, tf.Variable] = {}
     seen: set[int] = set()
     _collect(module, "", named, seen)
     return named
+
+
+def trainable(module: tf.Module) -> dict[str, tf.Variable]:
+    """Returns those variables that gradients may change.
+
+    Modules may say, by a property `untrained_ids`, which of theirs are left alone
+    though TensorFlow would train them.
+    """
+    untrained: set[int] = set()
+    for node in (module, *module.submodules):
+        untrained |= getattr(node, "untrained_ids", frozenset())
+    return {
+        name: variable
+        for name, variable in variables(module).items()
+        if variable.trainable and id(variable) not in untrained
+    }
 
 
 def _collect(
@@ -34,7 +47,7 @@ def _collect(
         named[path] = node
     elif isinstance(node, tf.Module):
         seen.add(id(node))
-        if path and hasattr(node, "variables_by_name"):
+        if hasattr(node, "variables_by_name"):
             for name, variable in node.variables_by_name().items():
                 named[_join(path, name)] = variable
             return

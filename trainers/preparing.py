@@ -141,7 +141,7 @@ def open_source(
 def _make_step(
     asked: config.TrainConfig, parts: Parts, dtype: str, over: replicas.Replicas
 ) -> train_step.TrainStep:
-    names = list(naming.variables(parts.model))
+    names = list(naming.trainable(parts.model))
     with over.scope():
         return train_step.TrainStep(
             parts.model,

@@ -66,8 +66,8 @@ class TrainStep(tf.Module):
         self.model = model
         weights = {
             name: variable
-            for name, variable in naming.variables(model).items()
-            if variable.trainable and name not in frozen
+            for name, variable in naming.trainable(model).items()
+            if name not in frozen
         }
         self._weights = weights
         self._config = optimizer

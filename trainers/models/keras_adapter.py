@@ -37,7 +37,12 @@ class KerasModule(tf.Module):
         """
         super().__init__()
         self._layer = layer
-        self._named = dict(_named(layer, ""))
+        self._named: dict[str, tf.Variable] = {}
+        seen: set[int] = set()
+        for name, variable in _named(layer, ""):
+            if id(variable) not in seen:  # a layer may be in several models
+                seen.add(id(variable))
+                self._named[name] = variable
         reached = {id(variable) for variable in self._named.values()}
         lost = [v.path for v in layer.variables if id(v.value) not in reached]
         if not layer.built or lost:
@@ -54,6 +59,12 @@ class KerasModule(tf.Module):
         """Returns every variable, the state of dropout's seeds included."""
         return self._named
 
+    @property
+    def untrained_ids(self) -> frozenset[int]:
+        """Ids of the variables that Keras does not train: `trainable=False`."""
+        trained = {id(v.value) for v in self._layer.trainable_variables}
+        return frozenset(map(id, self._named.values())) - trained
+
 
 class KerasSeq2Seq(KerasModule):
     """A Keras model of (src_ids, tgt_in_ids) -> logits as a model of ours.
@@ -65,11 +76,18 @@ class KerasSeq2Seq(KerasModule):
     def losses(
         self, batch: batching.Batch, *, smoothing: tf.Tensor, draw: noise.Noise
     ) -> losses.Losses:
-        """Returns the loss over the real target tokens of a batch, in sums."""
-        logits = self(
-            [batch.src_ids, batch.tgt_in_ids], training=draw is not noise.NONE
-        )
-        return losses.of_logits(logits, batch.tgt_out_ids, smoothing=smoothing)
+        """Returns the loss over the real target tokens of a batch, in sums.
+
+        While training it has what the layers add themselves, such as regularisers: once
+        for each token, so that the division by all tokens leaves it once in all.
+        """
+        is_training = draw is not noise.NONE
+        logits = self([batch.src_ids, batch.tgt_in_ids], training=is_training)
+        found = losses.of_logits(logits, batch.tgt_out_ids, smoothing=smoothing)
+        if not is_training or not self._layer.losses:
+            return found
+        own = tf.cast(tf.add_n(self._layer.losses), found.loss_sum.dtype)
+        return found._replace(loss_sum=found.loss_sum + own * found.num_tokens)
 
     def start(self, src_ids: tf.Tensor) -> decoder.State:
         """Returns the source and an empty prefix for each row, int32 [N, S], [N, 0]."""

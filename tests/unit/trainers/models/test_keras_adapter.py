@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from pipeline import batching, exits, manifest, vocabulary
 from tests import decoding_requests, keras_example
-from trainers import checkpoints, naming, optimizer_config, train_step
+from trainers import checkpoints, naming, noise, optimizer_config, train_step
 from trainers.decoding import beam, greedy
 from trainers.models import keras_adapter
 
@@ -118,6 +118,79 @@ def test_a_function_is_found_by_its_reference(data_dir):
     for reference in ("json:dumps", "os:getpid"):  # not of two sizes
         with pytest.raises(exits.Refusal, match=f"--keras_model={reference}"):
             keras_adapter.load(reference, both, 1)
+
+
+def _of_embedding(change=lambda layer: None, **options) -> keras_adapter.KerasSeq2Seq:
+    """A model whose one embedding is in a model inside it, and is used outside too."""
+    src = keras.Input([None], dtype="int32")
+    tgt_in = keras.Input([None], dtype="int32")
+    embedding = keras.layers.Embedding(SIZE, 8, **options)
+    inner = keras.Model(src, keras.layers.Dense(8)(embedding(src)))
+    memory = keras.layers.GlobalAveragePooling1D(keepdims=True)(inner(src))
+    logits = keras.layers.Dense(SIZE)(embedding(tgt_in) + memory)
+    change(embedding)
+    return keras_adapter.KerasSeq2Seq(keras.Model([src, tgt_in], logits))
+
+
+def _sgd(model) -> train_step.TrainStep:
+    sgd = optimizer_config.OptimizerConfig(optimizer="sgd", clip_norm=0.0)
+    return train_step.TrainStep(model, sgd, label_smoothing=0.0, seed=1)
+
+
+def test_a_layer_of_two_models_has_one_name_and_one_update():
+    model = _of_embedding()
+    step = _sgd(model)
+    assert step.num_weights == model._layer.count_params()
+    batch, embedding = _batch(3, 4), model._layer.trainable_variables[0]
+    before = embedding.numpy()
+    with tf.GradientTape() as tape:
+        found = model.losses(batch, smoothing=tf.constant(0.0), draw=noise.NONE)
+        loss = found.loss_sum / found.num_tokens
+    gradient = tf.convert_to_tensor(tape.gradient(loss, embedding.value))
+    step([batch], 0.1)
+    wanted = before - 0.1 * gradient.numpy()
+    np.testing.assert_allclose(embedding.numpy(), wanted, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("change", "options"),
+    [
+        (lambda layer: None, {"trainable": False}),
+        (lambda layer: setattr(layer, "trainable", False), {}),
+    ],
+)
+def test_what_keras_does_not_train_is_not_trained(change, options):
+    model = _of_embedding(change, **options)
+    before = {name: v.numpy() for name, v in naming.variables(model).items()}
+    assert "embeddings" not in " ".join(naming.trainable(model))
+    _sgd(model)([_batch(3, 4)], 0.1)
+    for name, variable in naming.variables(model).items():
+        changed = not np.array_equal(variable.numpy(), before[name])
+        assert changed == ("embeddings" not in name)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_what_layers_add_to_the_loss_is_added_once(parts):
+    strength = 0.5
+    model = _of_embedding(
+        embeddings_regularizer=keras.regularizers.L2(strength),
+    )
+    embedding = model._layer.trainable_variables[0]
+    before = embedding.numpy()
+    unused = vocabulary.UNK_ID  # nothing but the regulariser moves it
+    batches = [_batch(3, 4, seed=number) for number in range(parts)]
+    for batch in batches:
+        for ids in batch:
+            assert unused not in ids.numpy()
+    sgd = optimizer_config.OptimizerConfig(
+        optimizer="sgd", clip_norm=0.0, accumulate_steps=parts
+    )
+    step = train_step.TrainStep(model, sgd, label_smoothing=0.0, seed=1)
+    step(batches, 0.1)
+    wanted = before[unused] * (1 - 0.1 * 2 * strength)
+    np.testing.assert_allclose(embedding.numpy()[unused], wanted, rtol=1e-5)
+    plain = model.losses(batches[0], smoothing=tf.constant(0.0), draw=noise.NONE)
+    assert float(plain.loss_sum) == pytest.approx(float(plain.nll_sum))
 
 
 def test_trying_memory_does_not_move_the_seeds_of_dropout():
