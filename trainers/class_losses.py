@@ -46,21 +46,19 @@ def of_logits(
     )
 
 
-def balanced_weights(labels: np.ndarray, num_classes: int) -> np.ndarray:
+def balanced_weights(counts: np.ndarray) -> np.ndarray:
     """Returns weights inverse to how frequent classes are, float64 [C].
 
     N / (C n_c), scikit-learn's `class_weight="balanced"` after King and Zeng 2001,
     doi:10.1093/oxfordjournals.pan.a004868; over the classes that occur, so that the
     mean over the texts is 1. A class without a text has the weight 1.
 
-    >>> balanced_weights(np.array([0, 0, 0, 1]), 3).round(3).tolist()
+    >>> balanced_weights(np.array([3, 1, 0])).round(3).tolist()
     [0.667, 2.0, 1.0]
 
     Args:
-        labels: Class of each training text, int [N].
-        num_classes: C.
+        counts: How often an epoch has each class, [C].
     """
-    counts = np.bincount(labels, minlength=num_classes)
     occurring = counts > 0
-    share = len(labels) / (occurring.sum() * np.maximum(counts, 1))
+    share = counts.sum() / (occurring.sum() * np.where(occurring, counts, 1))
     return np.where(occurring, share, 1.0)

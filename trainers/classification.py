@@ -134,8 +134,12 @@ class Validation:
 def balanced_weights(source: data_sources.Source, num_classes: int) -> np.ndarray:
     """Returns `class_losses.balanced_weights` of a split, float64 [C].
 
-    Of soft labels the likeliest class counts.
+    Of soft labels the likeliest class counts, and a text counts as often as the mixture
+    of corpora has it in an epoch.
     """
+    counts = np.zeros(num_classes)
     with shard_damage.reading(source):
-        labels = [records.read_label_ids(files[0]) for files in source.shards]
-    return class_losses.balanced_weights(np.concatenate(labels), num_classes)
+        for files, shard in zip(source.shards, source.plan.shards, strict=True):
+            labels = records.read_label_ids(files[0])
+            counts += shard.rate * np.bincount(labels, minlength=num_classes)
+    return class_losses.balanced_weights(counts)

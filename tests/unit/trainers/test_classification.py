@@ -3,7 +3,8 @@ import pytest
 import tensorflow as tf
 from sklearn import metrics
 
-from pipeline import batching
+from pipeline import batching, config, data_sources, manifest, mixing, records
+from tests import small_labels
 from trainers import class_baselines, classification
 
 
@@ -52,6 +53,27 @@ def test_the_step_counts_real_texts_over_all_batches():
     wanted = metrics.confusion_matrix(labels, logits.argmax(axis=1), labels=range(3))
     np.testing.assert_array_equal(outcome.confusions, wanted)
     assert step.num_traces == 1
+
+
+def test_classes_of_a_mixture_are_balanced_as_an_epoch_has_them(tmp_path):
+    """FAULTS: what is counted is what is read, not what stands in the files."""
+    whole = small_labels.make(tmp_path / "whole")
+    facts = manifest.read(whole)
+    few = small_labels.make(tmp_path / "few", count=60, seed=5)
+    corpora = [
+        mixing.Corpus(whole, facts, 0.5),
+        mixing.Corpus(few, manifest.read(few), 3.0),
+    ]
+    one = config.BatchConfig(batch_rows=1)
+    source = data_sources.open_corpora(corpora, "train", one, seed=0)
+    found = classification.balanced_weights(source, 3)
+    counts = sum(
+        corpus.rate * np.bincount(records.read_label_ids(path), minlength=3)
+        for corpus in corpora
+        for path in corpus.facts.shard_paths(corpus.directory, "train")
+    )
+    np.testing.assert_allclose(found, counts.sum() / 3 / counts)
+    assert found @ counts / counts.sum() == pytest.approx(1.0)
 
 
 def test_the_majority_is_that_of_training():
