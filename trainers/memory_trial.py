@@ -16,12 +16,16 @@ def largest_batches(
 
     With several readers they are one reader's part.
 
-    The one with the most tokens on both sides, for activations and logits, and the one
-    with the largest square, for attention. They are full of unknown words, so that no
-    logits are spared.
+    The one with the most tokens on both sides, for activations and logits, the one with
+    the largest square, for attention, and where all texts of a batch are compared, the
+    one for which that takes most. They are full of unknown words, so that no logits are
+    spared.
     """
     src, tgt, rows = plan.buckets.src, plan.buckets.tgt, plan.buckets.rows
-    sizes = (rows * (src + tgt), rows * np.maximum(src, tgt) ** 2)
+    longer = np.maximum(src, tgt)
+    sizes = [rows * (src + tgt), rows * longer**2]
+    if kind is examples.TEXTS:
+        sizes.append(rows**2 * longer)
     chosen = dict.fromkeys(int(np.argmax(size)) for size in sizes)
     return [
         kind.full(int(rows[k]) // num_readers, int(src[k]), int(tgt[k])) for k in chosen

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline import config, data_sources, input_pipeline
+from pipeline import config, data_sources, examples, input_pipeline
 from trainers import memory_trial
 
 
@@ -27,3 +27,19 @@ def test_no_batch_of_the_plan_is_larger_than_those_tried(
     for batch in input_pipeline.batches(source, num_epochs=2):
         assert (np.array(sizes(batch)) <= most).all()
     assert all((batch.tgt_out_ids.numpy() > 2).all() for batch in tried)
+
+
+def test_where_texts_are_compared_the_batch_with_most_to_compare_is_tried(data_dir):
+    """FAULTS 53: scores of all with all are more than tokens where texts are short."""
+    asked = config.BatchConfig(tokens_per_batch=400, num_buckets=12)
+    kind = examples.TEXTS
+    source = data_sources.open_split(data_dir, "train", asked, seed=1, kind=kind)
+    tried = memory_trial.largest_batches(source.plan, kind)
+
+    def size(batch):
+        first, *_, last = batch
+        return first.shape[0] ** 2 * max(first.shape[1], last.shape[1])
+
+    most = max(map(size, tried))
+    for batch in input_pipeline.batches(source, num_epochs=2):
+        assert size(batch) <= most
