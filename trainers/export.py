@@ -213,7 +213,7 @@ def _write_weights(
     from trainers.exporting import safetensors_model
 
     safetensors_model.write(weights, directory)
-    return safetensors_model.page(run.model.model, weights)
+    return safetensors_model.page(run.model, weights)
 
 
 if __name__ == "__main__":

@@ -115,12 +115,21 @@ def _spec(
         ("encoder", "src_positions/vectors", spec.encoder),
         ("decoder", "tgt_positions/vectors", spec.decoder),
     ):
-        side.position_encodings.encodings = weights.get(own, positions)
+        side.position_encodings.encodings = _extended(weights.get(own, positions))
         if pre:
             _set_norm(side.layer_norm, weights, f"{name}_norm")
         for index, layer in enumerate(side.layer):
             _set_layer(layer, weights, f"{name}/{index}")
     return spec
+
+
+def _extended(positions: np.ndarray) -> np.ndarray:
+    """Returns vectors of as many positions as CTranslate2 is to know.
+
+    As in our model, positions after the last learned one share its vector.
+    """
+    missing = max(_NUM_POSITIONS - len(positions), 0)
+    return np.pad(positions, ((0, missing), (0, 0)), mode="edge")
 
 
 def _check_known(asked: model_config.TransformerConfig) -> None:

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 import numpy as np
 import safetensors.numpy
 
+from trainers.models import config as model_config
+
+_OUTPUT = "output_embedding/vectors"
 FILENAME = "model.safetensors"
 _NAMES = """\
 `model.safetensors` has the weights by name. A name is a path of attributes with `/`
@@ -21,21 +24,45 @@ between them, as in the checkpoint it comes from; all weights are float32.
   outputs], the transpose of PyTorch's `Linear.weight`.
 - `.../scale`, `.../offset`: of a layer normalisation, epsilon 1e-6.
 """
+_POSITIONS = {
+    "sinusoidal": """\
+- Embeddings are multiplied by sqrt(d_model), then positions from 0 are added: position
+  p is sin(p r) for the d_model / 2 rates r = 10000 ** (-i / (d_model / 2)), followed by
+  cos(p r) for the same rates.""",
+    "learned": """\
+- Embeddings are multiplied by sqrt(d_model), then `src_positions/vectors` and
+  `tgt_positions/vectors` are added, a row for each position from 0; positions after the
+  last row share it.""",
+    "rotary": """\
+- Embeddings are multiplied by sqrt(d_model). In attention to the own side, queries and
+  keys of a head are turned by their position p, from 0. With h half of a head's units
+  and the rates r = 10000 ** (-i / h), unit i becomes x[i] cos(p r) - x[i + h] sin(p r),
+  unit i + h becomes x[i + h] cos(p r) + x[i] sin(p r).""",
+}
+_ACTIVATIONS = {
+    "relu": "with ReLU between them",
+    "gelu": "with GELU between them, x times the normal distribution function of x",
+    "swiglu": "what `inner` puts out is cut in halves a and b; `outer` is given "
+    "a * sigmoid(a) * b",
+}
+_OWN_OUTPUT = (
+    "- The output layer is `output_embedding/vectors` transposed, without bias."
+)
+_TIED_OUTPUT = "- The output layer is the target embedding transposed, without bias."
 _TRANSFORMER = """
 In the Transformer, with the sizes and `norm` of `export.json`:
 
-- Embeddings are multiplied by sqrt(d_model), then positions from 0 are added: position
-  p is sin(p r) for the d_model / 2 rates r = 10000 ** (-i / (d_model / 2)), followed by
-  cos(p r) for the same rates. A source ends with EOS, a target begins with BOS.
+{positions}
+- A source ends with EOS, a target begins with BOS.
 - `encoder/<n>`, `decoder/<n>`: layers, from 0.
-- `.../attention/{query,key,value,output}`: attention to the own side. Heads are equal
+- `.../attention/{{query,key,value,output}}`: attention to the own side. Heads are equal
   consecutive parts of what query, key and value put out.
 - `decoder/<n>/source_attention/...`: attention to what the encoder put out.
-- `.../feed_forward/{inner,outer}`: with ReLU between them.
-- `.../{attention,source,feed_forward}_residual/norm`: before its sublayer where `norm`
-  is pre, after the sum where it is post.
+- `.../feed_forward/{{inner,outer}}`: {activation}.
+- `.../{{attention,source,feed_forward}}_residual/norm`: before its sublayer where
+  `norm` is pre, after the sum where it is post.
 - `encoder_norm`, `decoder_norm`: after the last layer where `norm` is pre.
-- The output layer is the target embedding transposed, without bias.
+{output}
 """
 
 
@@ -45,13 +72,19 @@ def write(weights: Mapping[str, np.ndarray], directory: pathlib.Path) -> None:
     (directory / FILENAME).write_bytes(content)
 
 
-def page(model: str, weights: Mapping[str, np.ndarray]) -> str:
+def page(config: model_config.ModelConfig, weights: Mapping[str, np.ndarray]) -> str:
     """Returns what the weights are called, as Markdown.
 
     Args:
-        model: The kind of model, as in --model.
+        config: Of the model.
         weights: By name.
     """
-    about = _NAMES + (_TRANSFORMER if model == "transformer" else "")
+    about = _NAMES
+    if config.model == "transformer":
+        about += _TRANSFORMER.format(
+            positions=_POSITIONS[config.transformer.positions],
+            activation=_ACTIVATIONS[config.transformer.activation],
+            output=_OWN_OUTPUT if _OUTPUT in weights else _TIED_OUTPUT,
+        )
     rows = [f"| `{name}` | {list(value.shape)} |" for name, value in weights.items()]
     return "\n".join([about, "| name | shape |", "|---|---|", *rows, ""])

@@ -94,6 +94,14 @@ def test_ctranslate2_finds_a_target_as_likely_as_we_do(
         assert -sum(result.log_probs) == pytest.approx(float(ours.nll_sum), rel=1e-5)
 
 
+def test_positions_after_the_last_learned_one_share_it(data_dir, tmp_path):
+    both = small_models.vocabularies(data_dir)
+    given = {"positions": "learned", "max_positions": 4}
+    model = small_models.decisive_transformer(both, **given)
+    _write(model, both, tmp_path / "model", **given)
+    assert _theirs(both, tmp_path / "model") == _ours(model, both)
+
+
 @pytest.mark.parametrize("given", [{"positions": "rotary"}, {"activation": "swiglu"}])
 def test_what_the_export_does_not_know_is_refused(data_dir, tmp_path, given):
     both = small_models.vocabularies(data_dir)
