@@ -58,6 +58,12 @@ class Seq2VecConfig:
                 f"--strategy={self.distribution.strategy}: --head=embedding compares "
                 "all pairs of a batch, which replicas would take apart"
             )
+        if self.head.head == "embedding" and self.optimizer.accumulate_steps > 1:
+            raise ValueError(
+                f"--accumulate_steps={self.optimizer.accumulate_steps}: "
+                "--head=embedding compares all pairs of a batch, which parts would "
+                "take apart; use a larger --tokens_per_batch"
+            )
         foreign = {"classes": "retrieval_accuracy", "embedding": "macro_f1"}
         if self.validation.best_metric == foreign[self.head.head]:
             raise ValueError(

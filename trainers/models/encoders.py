@@ -59,7 +59,7 @@ class TransformerEncoder(tf.Module):
         self.src_embedding = layers.Embedding(vocab_size, config.d_model, rng=rng)
         self.encoder = [
             transformer_layers.EncoderLayer(config.layers, rng=rng)
-            for _ in range(config.num_layers)
+            for _ in range(config.transformer.encoder_layers or config.num_layers)
         ]
         self._is_learned = config.transformer.positions == "learned"
         if self._is_learned:

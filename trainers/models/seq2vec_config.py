@@ -31,6 +31,9 @@ class EncoderConfig:
     def __post_init__(self) -> None:
         """Raises ValueError for sizes and shares that cannot be."""
         self.layers  # noqa: B018 - refuses sizes that do not fit together
+        for name, none in (("decoder_layers", 0), ("tied_embeddings", "auto")):
+            if (asked := getattr(self.transformer, name)) != none:
+                raise ValueError(f"--{name}={asked}: there is no decoder here")
         if not 0 <= self.word_dropout <= 0.99:
             raise ValueError(
                 f"--word_dropout must be in [0, 0.99], got {self.word_dropout}"

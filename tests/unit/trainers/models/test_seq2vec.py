@@ -82,6 +82,16 @@ def test_it_learns_a_handful_of_texts_in_one_trace(pooling, model):
     assert totals["padded"] == 4 * (6 + 1) + 2 * (9 + 1)  # a label is one token
 
 
+def test_an_encoder_is_as_deep_as_was_asked():
+    deep = dataclasses.replace(_ENCODER.transformer, encoder_layers=3)
+    assert len(_model(transformer=deep).text.encoder.encoder) == 3
+    assert len(_model().text.encoder.encoder) == 2
+    for given in ({"decoder_layers": 1}, {"tied_embeddings": "all"}):
+        other = dataclasses.replace(_ENCODER.transformer, **given)
+        with pytest.raises(ValueError, match="there is no decoder here"):
+            dataclasses.replace(_ENCODER, transformer=other)
+
+
 def test_filler_rows_change_no_update():
     def update(batch):
         model = _model()
