@@ -11,7 +11,6 @@ read as U+FFFD. With --vectors nothing is printed: the file has a row for each l
 import dataclasses
 import functools
 import itertools
-import os
 import pathlib
 import sys
 from collections.abc import Iterator, Sequence
@@ -62,6 +61,12 @@ def main(asked: PredictConfig) -> None:
             exits.USAGE,
             f"--workdir={workdir}: a run of --head=embedding has no labels; ask for "
             "--vectors=FILE.npy",
+        )
+    if run.head.head == "classes" and asked.side != "src":
+        raise exits.Refusal(
+            exits.USAGE,
+            f"--side={asked.side}: --workdir={workdir} is a classifier, whose texts "
+            "have one side",
         )
     files.check_target(asked.vectors, "--vectors")
     runtime.start()
@@ -142,12 +147,12 @@ def _write(vectors: "list[np.ndarray]", width: int, path: pathlib.Path) -> None:
     """Writes the vectors of all lines, whole or not at all."""
     import numpy as np
 
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("wb") as file:
-        np.save(file, np.concatenate([np.zeros((0, width), np.float32), *vectors]))
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    array = np.concatenate([np.zeros((0, width), np.float32), *vectors])
+    header = np.lib.format.header_data_from_array_1_0(array)
+    with files.writing_whole(path) as file:
+        # np.save would not say of a full disk that it is full.
+        np.lib.format.write_array_header_1_0(file.buffer, header)
+        file.buffer.write(array.data)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Word vectors in the text format of word2vec and GloVe.
 
 A line has a word and its numbers with single blanks between; word2vec has one line more
-at the top, with the number of words and the size of a vector.
+at the top, with the number of words and the size of a vector. The vector is the last
+fields of a line, as many as on the first one: a word may have blanks in it.
 """
 
 import pathlib
@@ -31,14 +32,17 @@ def read(path: pathlib.Path, wanted: Set[str]) -> dict[str, np.ndarray]:
     size = 0
     with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
         for number, line in enumerate(file, 1):
-            word, *numbers = line.rstrip().split(" ")
-            if number == 1 and len(numbers) == 1:
+            fields = line.rstrip().split(" ")
+            if number == 1 and len(fields) == 2:
                 continue  # word2vec's counts
-            size = size or len(numbers)
+            size = size or len(fields) - 1
             if not size:
                 raise _refusal(path, number, "has a word and no numbers")
-            if len(numbers) != size:
-                raise _refusal(path, number, f"has {len(numbers)} numbers, not {size}")
+            if len(fields) <= size:
+                raise _refusal(
+                    path, number, f"has {len(fields) - 1} numbers, not {size}"
+                )
+            word, numbers = " ".join(fields[:-size]), fields[-size:]
             if word not in wanted or word in found:
                 continue
             try:

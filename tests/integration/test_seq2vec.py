@@ -2,6 +2,8 @@
 
 import json
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -129,6 +131,34 @@ def test_predict_writes_vectors_of_every_line(whole, tmp_path):
     assert np.abs(vectors[0] - vectors[2]).max() > 1e-3
     programs.succeed("trainers.predict", *flags, stdin=b"")
     assert np.load(path).shape == (0, 16)
+    refused = programs.run("trainers.predict", *flags, "--side=tgt", stdin=b"dog\n")
+    assert refused.returncode == 64
+    assert "is a classifier, whose texts have one side" in refused.stderr
+
+
+LIMITED = """
+import resource, runpy, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+sys.argv = sys.argv[1:]
+runpy.run_module("trainers.predict", run_name="__main__")
+"""
+
+
+def test_vectors_on_a_full_disk_are_exit_code_74_and_leave_nothing(whole, tmp_path):
+    """FAULTS 3 and 61."""
+    path = tmp_path / "vectors.npy"
+    path.write_bytes(b"what was there")
+    flags = (f"--workdir={whole}", f"--vectors={path}")
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, "predict", *flags],
+        cwd=programs.ROOT,
+        input=b"dog\n" * 2000,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 74, done.stderr
+    assert [other.name for other in tmp_path.iterdir()] == [path.name]
+    assert path.read_bytes() == b"what was there"
 
 
 def test_what_does_not_fit_is_refused_in_one_line(labelled, whole, data_dir, tmp_path):
@@ -224,6 +254,9 @@ def test_vectors_of_pairs_are_trained_killed_scored_and_written(data_dir, tmp_pa
     vectors = np.load(path)
     assert vectors.shape == (2, 16)
     np.testing.assert_allclose((vectors**2).sum(axis=1), 1.0, rtol=1e-5)
+    refused = programs.run(TRAIN, *flags(tmp_path / "new"), "--accumulate_steps=2")
+    assert refused.returncode == 64
+    assert "--accumulate_steps=2: --head=embedding compares" in refused.stderr
     refused = programs.run("trainers.predict", f"--workdir={whole}", stdin=b"a\n")
     assert refused.returncode == 64
     assert "--vectors" in refused.stderr

@@ -29,6 +29,14 @@ def test_other_files_are_refused_by_line(tmp_path, text, message):
         word_vectors.read(path, {"a"})
 
 
+def test_a_word_may_have_blanks_in_it(tmp_path):
+    """As GloVe's largest table has: ". . ." and "at name@domain.com"."""
+    path = tmp_path / "vectors.txt"
+    path.write_text("a 1 2\n. . . 3 4\nb 5 6\n")
+    found = word_vectors.read(path, {". . .", "."})
+    assert {word: row.tolist() for word, row in found.items()} == {". . .": [3, 4]}
+
+
 def test_a_file_that_is_not_there_is_missing_input(tmp_path):
     with pytest.raises(exits.Refusal) as error:
         word_vectors.read(tmp_path / "none.txt", set())
