@@ -18,8 +18,14 @@ PYTHON=${PYTHON:-.venv/bin/python}
 trap : TERM USR1 # for the tasks; this script outlives them and reads their exit code
 
 # --wait: the others may finish what they are saving when one task has ended.
-srun --wait=120 --kill-on-bad-exit=0 "$PYTHON" -m trainers.launch -- "$@"
+# srun ends with the highest code of its tasks; what one of them refuses is to count
+# before the 75 of those that were left alone, so 100 is added to it.
+srun --wait=120 --kill-on-bad-exit=0 \
+  "$PYTHON" -m trainers.launch --refusal_offset=100 -- "$@"
 code=$?
+if ((code == 101 || (code >= 164 && code <= 178))); then
+  code=$((code - 100))
+fi
 if ((code == 75)); then
   scontrol requeue "$SLURM_JOB_ID"
 fi

@@ -3,7 +3,8 @@ r"""Starts the workers of a run with --strategy=multiworker, and ends as they di
     python -m trainers.launch --num_workers=2 -- trainers.seq2seq \
         --strategy=multiworker --plan_lanes=2 --flagfile=...
 
-    srun python -m trainers.launch -- trainers.seq2seq --strategy=multiworker ...
+    srun python -m trainers.launch --refusal_offset=100 -- trainers.seq2seq \
+        --strategy=multiworker ...
 
 The first starts two workers on this host; the second is one of Slurm's, or of whoever
 has set TF_CONFIG. When a worker is lost TensorFlow ends the others, one with an error,
@@ -28,8 +29,9 @@ from flags import binding
 from pipeline import exits, knobs, progress
 
 _BUGS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
-_PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+_PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
 _POLL_SECS = 0.2
+_MAX_OFFSET = 255 - exits.MISMATCH  # of what an exit code can be
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,12 @@ class LaunchConfig:
         60.0,
         "When a worker has ended, how long the others have before they are killed.",
     )
+    refusal_offset: int = knobs.knob(
+        0,
+        "Added to an exit code after which the same command would end the same way: "
+        "where the highest code of several tasks is that of the job, as with srun, it "
+        "is to outrank 75. jobs/slurm.sh takes it off again.",
+    )
 
     def __post_init__(self) -> None:
         """Raises ValueError for numbers that cannot be."""
@@ -54,6 +62,11 @@ class LaunchConfig:
             )
         if self.grace_secs < 0:
             raise ValueError(f"--grace_secs must be at least 0, got {self.grace_secs}")
+        if not 0 <= self.refusal_offset <= _MAX_OFFSET:
+            raise ValueError(
+                f"--refusal_offset must be in [0, {_MAX_OFFSET}], got "
+                f"{self.refusal_offset}"
+            )
 
 
 def main(asked: LaunchConfig, command: Sequence[str]) -> None:
@@ -72,7 +85,10 @@ def main(asked: LaunchConfig, command: Sequence[str]) -> None:
         )
     workers = [
         subprocess.Popen(  # a worker's exit code is looked at below
-            [sys.executable, "-m", *command], env={**os.environ, **variables}
+            [sys.executable, "-m", *command],
+            env={**os.environ, **variables},
+            # A terminal's Ctrl-C reaches a whole group: it must not come twice.
+            process_group=0,
         )
         for variables in environments(asked.num_workers)
     ]
@@ -91,6 +107,8 @@ def main(asked: LaunchConfig, command: Sequence[str]) -> None:
                 worker.kill()
     code = exit_code(codes)
     if code:
+        if code != exits.PREEMPTED:
+            code += asked.refusal_offset
         told = ", ".join(f"worker {k}: {code}" for k, code in enumerate(codes))
         raise exits.Refusal(code, f"not all workers ended well ({told})")
 

@@ -199,3 +199,24 @@ def test_a_preempted_job_goes_on_and_ends_as_if_it_had_not_been(
     found, wanted = _weights(workdir), _weights(whole)
     for name, value in wanted.items():
         np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
+STAND_IN = """
+import os, sys, time
+time.sleep(int(os.environ["SLURM_PROCID"]))
+sys.exit({"0": 65, "1": 75}[os.environ["SLURM_PROCID"]])
+"""
+
+
+def test_what_one_task_refuses_ends_the_job_whatever_the_others_say(slurm, tmp_path):
+    """The others end with 75, the higher code, once one has left them."""
+    (tmp_path / "stand_in.py").write_text(STAND_IN)
+    log = tmp_path / "log"
+    job = _submit(
+        {**slurm, "PYTHONPATH": str(tmp_path)},
+        *("--ntasks-per-node=2", "--ntasks=2", f"--output={log}"),
+        *("jobs/slurm.sh", "stand_in"),
+    )
+    _wait_for(lambda: _facts(slurm, job)["JobState"] in ("COMPLETED", "FAILED"))
+    facts = _facts(slurm, job)
+    assert (facts["Restarts"], facts["ExitCode"]) == ("0", "65:0"), log.read_text()

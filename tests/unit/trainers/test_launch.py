@@ -1,8 +1,14 @@
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
 from pipeline import exits
+from tests import programs
 from trainers import launch
 
 
@@ -33,3 +39,53 @@ def test_each_worker_is_told_of_all_and_of_itself():
 )
 def test_what_a_worker_refused_counts_and_a_lost_one_is_tried_again(codes, code):
     assert launch.exit_code(codes) == code
+
+
+def _start(tmp_path, code, *flags):
+    """Starts a launcher of workers that run some code, in a group of its own."""
+    (tmp_path / "stand_in.py").write_text(code)
+    return subprocess.Popen(
+        [sys.executable, "-m", "trainers.launch", *flags, "--", "stand_in"],
+        cwd=programs.ROOT,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+COUNTS = """
+import json, os, pathlib, select, signal, sys, time
+there, here = os.pipe()
+os.set_blocking(here, False)
+signal.set_wakeup_fd(here)  # a byte for each, where Python would take two for one
+signal.signal(signal.SIGINT, lambda *_: None)
+number = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
+(pathlib.Path(__file__).parent / f"ready-{number}").touch()
+first = os.read(there, 1)
+time.sleep(1.5)
+print(len(first + os.read(there, 9)) if select.select([there], [], [], 0)[0] else 1)
+sys.exit(75)
+"""
+
+
+def test_ctrl_c_at_a_terminal_reaches_each_worker_once(tmp_path):
+    """FAULTS 39: a second one would end it in the midst of its save."""
+    with _start(tmp_path, COUNTS, "--num_workers=2") as launcher:
+        programs.wait_until(lambda: len(list(tmp_path.glob("ready-*"))) == 2, launcher)
+        launcher.send_signal(signal.SIGSTOP)  # so that it passes on later
+        os.killpg(launcher.pid, signal.SIGINT)  # as a terminal does
+        time.sleep(0.3)
+        launcher.send_signal(signal.SIGCONT)
+        out, err = launcher.communicate(timeout=60)
+    assert out.split() == ["1", "1"], err
+    assert launcher.returncode == 75
+
+
+@pytest.mark.parametrize(
+    ("code", "ended"), [(65, 165), (78, 178), (1, 101), (75, 75), (0, 0)]
+)
+def test_a_refusal_can_outrank_a_task_that_was_left_alone(tmp_path, code, ended):
+    with _start(tmp_path, f"exit({code})", "--refusal_offset=100") as launcher:
+        assert launcher.wait(timeout=60) == ended
