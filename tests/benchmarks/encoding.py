@@ -109,13 +109,13 @@ _TIMED = """
 import resource, sys, time
 from flags import binding
 from preprocessing import build, config
+from trainers.clock import peak_rss_mb
 asked = binding.parse(sys.argv[1:], config.BuildConfig)
 begin = time.perf_counter()
 build.main(asked)
 secs = time.perf_counter() - begin
-peaks = [resource.getrusage(who).ru_maxrss / 1024 for who in (
-    resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-print(secs, max(peaks))
+of_workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+print(secs, max(peak_rss_mb(), of_workers))
 """
 
 

@@ -30,17 +30,16 @@ _LANE_TOKENS = 25_000
 
 # Prints seconds and the resident MiB at most, after each of its steps.
 _MEASURE = """
-import json, pathlib, resource, sys, time
+import json, pathlib, sys, time
 from pipeline import runtime
 runtime.start()
 from pipeline import config, data_sources, input_pipeline
 from pipeline import plan as plan_lib
+from trainers.clock import peak_rss_mb as peak
 data_dir, lanes, pool, tokens = sys.argv[1], *map(int, sys.argv[2:5])
 batch = config.BatchConfig(
     pool_examples=pool, plan_lanes=lanes, tokens_per_batch=tokens, num_buckets=32
 )
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 found, begin = {"tensorflow": (0, peak())}, time.perf_counter()
 def done(name):
     global begin

@@ -22,12 +22,11 @@ _POOLS = (32_768, 131_072)
 
 # Prints examples, seconds, resident MiB before the first batch and at most.
 _READ = """
-import resource, sys, time
+import sys, time
 from pipeline import runtime
 runtime.start()
 from pipeline import dataset, config
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+from trainers.clock import peak_rss_mb as peak
 batch = config.BatchConfig(pool_examples=int(sys.argv[2]))
 before = peak()
 begin = time.perf_counter()

@@ -22,10 +22,11 @@ _LANES = 8
 
 # Prints the bytes read in an epoch, and resident MiB at most.
 _READ = """
-import pathlib, resource, sys
+import pathlib, sys
 from pipeline import runtime
 runtime.start()
 from pipeline import config, data_sources, input_pipeline
+from trainers.clock import peak_rss_mb
 def read_bytes():
     return int(pathlib.Path("/proc/self/io").read_text().split()[1])
 batch = config.BatchConfig(plan_lanes=8, pool_examples=32_768, tokens_per_batch=32_768)
@@ -34,7 +35,7 @@ reader = input_pipeline.Reader(int(sys.argv[2]), int(sys.argv[3]))
 begin = read_bytes()
 for _ in input_pipeline.batches(source, num_epochs=1, reader=reader):
     pass
-print(read_bytes() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
+print(read_bytes() - begin, round(peak_rss_mb()))
 """
 
 
