@@ -1,6 +1,8 @@
 """Engines behind Beam: what they are told, and how their workers call and refuse."""
 
 import base64
+import contextlib
+import io
 import json
 import logging
 import re
@@ -114,14 +116,12 @@ def options(asked: runner_config.RunnerConfig) -> pipeline_options.PipelineOptio
     engine, given = asked.engine, asked.beam_options
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     try:
-        runner.create_runner(engine)
-    except (ValueError, ImportError) as error:
+        made = runner.create_runner(engine)
+    except (ValueError, ImportError, AttributeError, TypeError) as error:
         raise exits.Refusal(exits.USAGE, f"--beam_runner={engine}: {error}") from None
-    parser = pipeline_options._BeamArgumentParser()
-    for group in pipeline_options.PipelineOptions.__subclasses__():
-        if hasattr(group, "_add_argparse_args"):
-            group._add_argparse_args(parser)
-    _, unknown = parser.parse_known_args(list(given))
+    if not isinstance(made, runner.PipelineRunner):
+        raise exits.Refusal(exits.USAGE, f"--beam_runner={engine}: is no engine")
+    unknown = _unknown(given)
     if unknown and engine == "DirectRunner":
         raise exits.Refusal(
             exits.USAGE, f"--beam_options={unknown[0]}: {engine} has no such option"
@@ -135,3 +135,30 @@ def options(asked: runner_config.RunnerConfig) -> pipeline_options.PipelineOptio
         # Or Beam would try another engine first, which it gets from the network.
         found.view_as(pipeline_options.TypeOptions).allow_unsafe_triggers = True
     return found
+
+
+def _unknown(given: Sequence[str]) -> list[str]:
+    """Returns which options Beam itself does not know.
+
+    Raises:
+        exits.Refusal: If one that it knows has a value that cannot be, or help is
+            asked for.
+    """
+    parser = pipeline_options._BeamArgumentParser(add_help=False)
+    for group in pipeline_options.PipelineOptions.__subclasses__():
+        if hasattr(group, "_add_argparse_args"):
+            group._add_argparse_args(parser)
+    said = io.StringIO()
+    unknown: list[str] = []
+    try:
+        with contextlib.redirect_stderr(said):
+            _, unknown = parser.parse_known_args(list(given))
+    except SystemExit:
+        last = said.getvalue().strip().rpartition("error: ")[2]
+        raise exits.Refusal(exits.USAGE, f"--beam_options: {last}") from None
+    for one in ("-h", "--help"):
+        if one in unknown:
+            raise exits.Refusal(
+                exits.USAGE, f"--beam_options={one}: they stand in Beam's documentation"
+            )
+    return unknown

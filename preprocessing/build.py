@@ -35,18 +35,21 @@ from pipeline import (
 from preprocessing import config, corpora, labels, lines, local_runner, summary
 from preprocessing import making as making_lib
 
-# What a build on a remote file system that was killed can leave.
-_LEFT_OVER = (
-    "rejects.tsv.gz",
-    *(f"{split}-*-of-*.tfrecord" for split in manifest.SPLITS),
-    *(f"{split}-*-of-*.lengths" for split in manifest.SPLITS),
+# What a build on a remote file system that was killed can leave: shards, and once their
+# rejects are written what comes after them.
+_REJECTS = "rejects.tsv.gz"
+_SHARDS = tuple(
+    f"{split}-*-of-*.{kind}"
+    for split in manifest.SPLITS
+    for kind in ("tfrecord", "lengths")
 )
-_OUR_FILES = (
-    manifest.FILENAME,
+_BUT_MANIFEST = (
     *("src.model", "tgt.model", "shared.model"),
     *("src.vocab", "tgt.vocab", "shared.vocab"),
-    *_LEFT_OVER,
+    _REJECTS,
+    *_SHARDS,
 )
+_OUR_FILES = (manifest.FILENAME, *_BUT_MANIFEST)
 
 
 def main(build: config.BuildConfig) -> int:
@@ -84,7 +87,7 @@ def _build_remote(build: config.BuildConfig, target: locations.RemotePath) -> in
         prepared = _prepared(build, target, runner)
         if prepared is None:
             return exits.DONE
-        for name in target.names():
+        for name in sorted(target.names(), key=_removal_order):
             (target / name).unlink()  # of a build that did not come to its manifest
         partial = pathlib.Path(folder)
         done = prepared.make(partial)
@@ -93,6 +96,11 @@ def _build_remote(build: config.BuildConfig, target: locations.RemotePath) -> in
             (target / path.name).write_bytes(path.read_bytes())
     print(summary.table(done))
     return exits.DONE
+
+
+def _removal_order(name: str) -> int:
+    """Returns the place of a file: whatever is left at any time is known as ours."""
+    return {manifest.FILENAME: 0, _REJECTS: 2}.get(name, 1)
 
 
 class _Prepared(NamedTuple):
@@ -218,7 +226,8 @@ def _check_replaceable(
     names = _names(target)
     ours = _OUR_FILES
     if names and manifest.FILENAME not in names:
-        ours = () if isinstance(target, pathlib.Path) else _LEFT_OVER
+        left_over = _BUT_MANIFEST if _REJECTS in names else _SHARDS
+        ours = () if isinstance(target, pathlib.Path) else left_over
     foreign = [
         name
         for name in names

@@ -151,7 +151,10 @@ def test_a_remote_data_directory_gets_the_same_bytes(corpus, tmp_path):
     flags = [flag.replace("{}", str(corpus)) for flag in CASES["labels"]]
     _build(tmp_path / "local", *flags)
     remote = f"--data_dir=file://{tmp_path}/remote"
-    for name in ("rejects.tsv.gz", "train-00000-of-00099.tfrecord"):  # of a killed one
+    for name in (  # of one that was killed before its manifest
+        *("rejects.tsv.gz", "src.model", "src.vocab"),
+        "train-00000-of-00099.tfrecord",
+    ):
         left = tmp_path / "remote" / name
         left.parent.mkdir(exist_ok=True)
         left.write_bytes(b"left over")
@@ -211,6 +214,11 @@ def test_a_second_build_does_nothing_and_other_settings_are_refused(corpus, tmp_
         (["--train_src={}/src.a", "--train_tgt={}/tgt.b"], 65, "120 lines and .* 121"),
         (["--train={}/train.tsv", "--max_reject_fraction=0"], 65, "are not utf-8"),
         (["--train={}/labels.tsv", "--beam_runner=NoRunner"], 64, "=NoRunner: "),
+        (["--train={}/labels.tsv", "--beam_runner=apache_beam.Nope"], 64, "Nope"),
+        (["--train={}/labels.tsv", "--beam_runner=json.JSONDecoder"], 64, "no engine"),
+        (["--train={}/labels.tsv", "--beam_options=--help"], 64, "--help: "),
+        (["--train={}/labels.tsv", "--beam_options=--direct_num_workers=x"], 64,
+         "argument --direct_num_workers: invalid int"),
         (["--train={}/labels.tsv", "--beam_options=--no_such=1"], 64,
          "=--no_such=1: DirectRunner has no such option"),
     ],
