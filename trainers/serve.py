@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from trainers.serving import web
 
 
+_PORT_ERRORS = {
+    errno.EADDRINUSE: "another program listens there",
+    errno.EACCES: "only a privileged user may listen there",
+}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ServeConfig:
     """What to serve."""
@@ -51,14 +57,14 @@ def main(asked: ServeConfig) -> None:
     endpoint = web.PREDICT if of_vectors else web.TRANSLATE
     application = web.app(answer, asked.max_chars, endpoint=endpoint)
     try:
-        server = web.server(application, asked.port)
+        server = web.server(application, asked.port, asked.max_chars)
     except OSError as error:
-        if error.errno != errno.EADDRINUSE:
+        if error.errno not in _PORT_ERRORS:
             raise
         raise exits.Refusal(
             exits.LOCKED,
-            f"--port={asked.port}: another program listens there; name another, or 0 "
-            "for any that is free",
+            f"--port={asked.port}: {_PORT_ERRORS[error.errno]}; name another, or 0 for "
+            "any that is free",
         ) from None
     answer("a")  # traces, so that nobody waits for it
     progress.logger.info("serving %s", which)

@@ -8,6 +8,9 @@ from pipeline import vocabulary
 from trainers import attention_maps, prediction, translation
 from trainers.decoding import decoder
 
+# Of an answer's attention: 10 bytes each in JSON, and 30 before they are written.
+_MAX_WEIGHTS = 1_000_000
+
 
 class Translations:
     """Translates one text at a time, whoever asks."""
@@ -33,29 +36,38 @@ class Translations:
     def __call__(self, text: str) -> dict[str, Any]:
         """Returns what the endpoint answers, ready for JSON.
 
+        The best hypotheses have their attention, until it is too much to send.
+
         Args:
             text: One text; line ends in it are taken for spaces.
         """
         line = text.replace("\n", " ")
         with self._lock:
             (said,) = self._translator.hypotheses([line])
-            return {"hypotheses": [self._described(line, one) for one in said]}
+            left, described = _MAX_WEIGHTS, []
+            for one in said:
+                found = None
+                if self._reader is not None and left > 0:
+                    found = self._reader.read(line, one)
+                    left -= found.weights.size if found else 0
+                described.append(_described(one, found if left >= 0 else None))
+        return {"hypotheses": described}
 
-    def _described(
-        self, line: str, hypothesis: translation.Hypothesis
-    ) -> dict[str, Any]:
-        found = self._reader.read(line, hypothesis) if self._reader else None
-        return {
-            "text": hypothesis.text,
-            "log_prob": hypothesis.log_prob,
-            "finished": hypothesis.finished,
-            "attention": found
-            and {
-                "src_pieces": found.src_pieces,
-                "tgt_pieces": found.tgt_pieces,
-                "weights": attention_maps.rounded(found.weights),
-            },
-        }
+
+def _described(
+    hypothesis: translation.Hypothesis, found: attention_maps.AttentionMap | None
+) -> dict[str, Any]:
+    return {
+        "text": hypothesis.text,
+        "log_prob": hypothesis.log_prob,
+        "finished": hypothesis.finished,
+        "attention": found
+        and {
+            "src_pieces": found.src_pieces,
+            "tgt_pieces": found.tgt_pieces,
+            "weights": attention_maps.rounded(found.weights),
+        },
+    }
 
 
 class Classes:

@@ -3,6 +3,8 @@
     POST /translate {"text": "A sentence."}
     -> {"hypotheses": [{"text", "log_prob", "finished", "attention"}]}
 
+The attention is null where the model has none, or where it is more than can be sent.
+
     POST /predict {"text": "A sentence."}
     -> {"classes": [{"label", "probability"}]}
 
@@ -26,7 +28,8 @@ import waitress.task
 
 HOST = "127.0.0.1"
 TRANSLATE, PREDICT = "/translate", "/predict"
-MAX_BODY_BYTES = 64 * 1024
+_CHAR_BYTES = 12  # of a character beyond U+FFFF as JSON may write it, "\\ud83d\\ude00"
+_MORE_BYTES = 1024  # for what is around the text
 _MAX_HEADER_BYTES = 16 * 1024
 _NUM_THREADS = 4
 _OUR_HOST = re.compile(r"(127\.0\.0\.1|localhost)(:[0-9]+)?")
@@ -115,12 +118,18 @@ def app(answer: Answer, max_chars: int, *, endpoint: str = TRANSLATE) -> bottle.
     return made
 
 
-def server(application: bottle.Bottle, port: int) -> Any:
+def max_body_bytes(max_chars: int) -> int:
+    """Returns the longest body that a text of so many characters can need."""
+    return max_chars * _CHAR_BYTES + _MORE_BYTES
+
+
+def server(application: bottle.Bottle, port: int, max_chars: int) -> Any:
     """Returns a server that listens on 127.0.0.1 alone; `run` serves until SystemExit.
 
     Args:
         application: What answers.
         port: 0 for any that is free; `effective_port` says which.
+        max_chars: The longest text taken, in characters.
 
     Raises:
         OSError: If the port cannot be had.
@@ -131,7 +140,7 @@ def server(application: bottle.Bottle, port: int) -> Any:
         port=port,
         threads=_NUM_THREADS,
         ident=None,
-        max_request_body_size=MAX_BODY_BYTES,
+        max_request_body_size=max_body_bytes(max_chars),
         max_request_header_size=_MAX_HEADER_BYTES,
     )
     made.channel_class = _Channel

@@ -1,9 +1,10 @@
 import json
 
+import numpy as np
 import pytest
 
 from tests import small_models
-from trainers import translation
+from trainers import decoding_config, translation
 from trainers.serving import answers
 
 
@@ -52,3 +53,17 @@ def test_a_model_without_attention_answers_all_the_same(both):
     (found,) = answers.Translations(model, both, translator)("ba")["hypotheses"]
     assert found["attention"] is None
     assert found["log_prob"] < 0
+
+
+def test_the_best_hypotheses_have_attention_until_it_is_too_much(both, monkeypatch):
+    model = small_models.decisive_transformer(both)
+    asked = decoding_config.DecodingConfig(beam_size=3)
+    translator = translation.Translator(model, both, asked, n_best=3)
+    answer = answers.Translations(model, both, translator)
+    sizes = [
+        np.size(one["attention"]["weights"]) for one in answer("ba du")["hypotheses"]
+    ]
+    assert len(sizes) == 3
+    monkeypatch.setattr(answers, "_MAX_WEIGHTS", sizes[0] + sizes[1] - 1)
+    found = [one["attention"] is not None for one in answer("ba du")["hypotheses"]]
+    assert found == [True, False, False]

@@ -11,12 +11,14 @@ import pytest
 from trainers.serving import web
 
 JSON = {"Content-Type": "application/json"}
+_SENT_CHARS = 5000
+_LIMIT = web.max_body_bytes(_SENT_CHARS)
 
 
 @contextlib.contextmanager
 def _serving(answer):
     """Yields the port of a server that runs while the block does."""
-    server = web.server(web.app(answer, max_chars=10), port=0)
+    server = web.server(web.app(answer, max_chars=10), port=0, max_chars=_SENT_CHARS)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -101,7 +103,7 @@ def test_half_a_character_is_no_text(port):
         (b'{"text": "a", "beam": 4}', 400, "and nothing else"),
         (b'{"text": 5}', 400, "must be a string"),
         (b'{"text": "12345678901"}', 413, "has 11 characters, at most 10"),
-        (b" " * (web.MAX_BODY_BYTES + 1), 413, "65536"),
+        (b" " * (_LIMIT + 1), 413, str(_LIMIT)),
     ],
 )
 def test_what_is_no_text_is_refused_with_its_reason(port, body, status, says):
@@ -112,7 +114,7 @@ def test_what_is_no_text_is_refused_with_its_reason(port, body, status, says):
 
 def test_a_body_without_an_announced_length_is_limited_too(port):
     def pieces():
-        for _ in range(web.MAX_BODY_BYTES // 1024 + 2):
+        for _ in range(_LIMIT // 1024 + 2):
             yield b" " * 1024
 
     try:
@@ -185,3 +187,8 @@ def test_it_is_not_reached_by_another_address(port):
     """The whole of 127.0.0.0/8 is this machine; only one address of it is ours."""
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.2", port), timeout=5)
+
+
+def test_a_text_as_long_as_is_taken_fits_into_a_body_however_it_is_written():
+    longest = json.dumps({"text": "\U0001f600" * _SENT_CHARS})
+    assert len(longest) <= _LIMIT
