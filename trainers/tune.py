@@ -14,6 +14,7 @@ import functools
 import json
 import pathlib
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from flags import binding
@@ -134,7 +135,7 @@ def main(asked: TuneConfig) -> None:
     study_dir = pathlib.Path(asked.study.study_dir)
     if asked.study.show:
         extras.load("optuna", needed_by="trainers.tune")
-        _show(study_dir)
+        _with_study(study_dir, functools.partial(_show, study_dir))
         return
     program = _PROGRAMS[asked.study.trainer]
     found = space_file.read(pathlib.Path(asked.study.space or ""), program)
@@ -144,8 +145,17 @@ def main(asked: TuneConfig) -> None:
     grid = found.grid() if asked.search.sampler == "grid" else None
     extras.load("optuna", needed_by="trainers.tune")
     with files.locked(study_dir / files.LOCK_NAME, what=f"--study_dir={study_dir}"):
-        _search(asked, found, base, grid)
-    _show(study_dir)
+        search = functools.partial(_search, asked, found, base, grid)
+        _with_study(study_dir, search)
+    _with_study(study_dir, functools.partial(_show, study_dir))
+
+
+def _with_study(study_dir: pathlib.Path, work: Callable[[], None]) -> None:
+    """Does something with a study; what befalls its database is a refusal."""
+    from trainers.tuning import study
+
+    with study.readable(study_dir):
+        work()
 
 
 def _base(asked: StudyConfig, found: space.Space, program: type) -> Any:

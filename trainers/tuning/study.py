@@ -1,10 +1,14 @@
 """A study: which values were tried, in a database that survives a kill."""
 
+import contextlib
 import json
 import pathlib
+import sqlite3
+from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple, cast
 
 import optuna
+from sqlalchemy import exc
 
 from pipeline import exits
 from trainers import directions
@@ -16,6 +20,14 @@ _NAME = "study"
 _DIGITS = 12  # of a multiple of a step
 _WAIT_SECS = 60  # for a database that another process reads
 FLAGS, WHY, BEST_STEP, SECS = "flags", "why", "best_step", "secs"
+
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_UNWRITABLE = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+}
 
 States = optuna.trial.TrialState
 
@@ -119,7 +131,60 @@ def load(study_dir: pathlib.Path) -> optuna.Study:
             exits.MISSING_INPUT,
             f"--study_dir={study_dir}: has no {DATABASE}, so there is nothing to show",
         )
-    return optuna.load_study(study_name=_NAME, storage=_storage(study_dir))
+    nothing = exits.Refusal(
+        exits.MISSING_INPUT,
+        f"--study_dir={study_dir}: was stopped before its first trial, so there is "
+        "nothing to show; the command that began it goes on",
+    )
+    try:
+        found = optuna.load_study(study_name=_NAME, storage=_storage(study_dir))
+    except KeyError:  # Optuna's for a study that is not in the database
+        raise nothing from None
+    if _ASKED not in found.user_attrs:
+        raise nothing
+    return found
+
+
+@contextlib.contextmanager
+def readable(study_dir: pathlib.Path) -> Iterator[None]:
+    """Makes a refusal of what befalls the database while the block runs.
+
+    Raises:
+        exits.Refusal: With `DISK` if it cannot be written, `BAD_DATA` if it is damaged.
+    """
+    try:
+        yield
+    except (exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        code = _sqlite_code(error)
+        if code is None:
+            raise
+        path = path_of(study_dir)
+        if code in _DAMAGED:
+            raise exits.Refusal(
+                exits.BAD_DATA,
+                f"{path}: cannot be read, it is damaged; put a copy of it back, or use "
+                "another --study_dir",
+            ) from None
+        raise exits.Refusal(
+            exits.DISK,
+            f"{path}: cannot be written ({_last(error)}); make room, and the same "
+            "command goes on",
+        ) from None
+
+
+def _sqlite_code(error: BaseException) -> int | None:
+    """Returns SQLite's primary code of an error it is behind, if it is one of ours."""
+    inner = _last(error)
+    code = getattr(inner, "sqlite_errorcode", None)
+    primary = code & 0xFF if code is not None else None
+    return primary if primary in _DAMAGED | _UNWRITABLE else None
+
+
+def _last(error: BaseException) -> BaseException:
+    """Returns what an error began with."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def metric_of(study: optuna.Study) -> str:

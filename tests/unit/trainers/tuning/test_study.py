@@ -2,9 +2,11 @@
 
 import pathlib
 
+import optuna
 import pytest
 
 from pipeline import exits
+from tests import programs
 from trainers.tuning import outcome, space, study, study_page
 
 _SPACE = space.Space(
@@ -106,3 +108,53 @@ def test_nothing_to_show_is_refused(tmp_path):
     with pytest.raises(exits.Refusal, match="nothing to show") as refused:
         study.load(tmp_path)
     assert refused.value.code == exits.MISSING_INPUT
+
+
+def test_a_study_that_was_killed_while_it_began_has_nothing_to_show(tmp_path):
+    path = study.path_of(tmp_path)
+    path.touch()  # killed before the study was in it
+    with pytest.raises(exits.Refusal, match="before its first trial"):
+        study.load(tmp_path)
+    path.unlink()
+    storage = study._storage(tmp_path)
+    optuna.create_study(storage=storage, study_name=study._NAME)
+    with pytest.raises(exits.Refusal, match="before its first trial") as refused:
+        study.load(tmp_path)  # before what was asked stood there
+    assert refused.value.code == exits.MISSING_INPUT
+    assert study.begin(tmp_path, _ASKED, _SEARCH).user_attrs
+
+
+def test_a_damaged_database_is_bad_data(tmp_path):
+    study.path_of(tmp_path).write_bytes(b"garbage" * 1000)
+    with (
+        pytest.raises(exits.Refusal, match="study.db: cannot be read") as refused,
+        study.readable(tmp_path),
+    ):
+        study.load(tmp_path)
+    assert refused.value.code == exits.BAD_DATA
+
+
+LIMITED = """
+import pathlib, resource, signal, sys
+from pipeline import exits
+from tests.unit.trainers.tuning import test_study
+from trainers.tuning import study
+folder = pathlib.Path(sys.argv[1])
+current = study.begin(folder, test_study._ASKED, test_study._SEARCH)
+size = study.path_of(folder).stat().st_size
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+def fill():
+    with study.readable(folder):
+        for _ in range(500):
+            current.ask()
+sys.exit(exits.run(fill))
+"""
+
+
+def test_a_full_disk_is_exit_code_74(tmp_path):
+    """FAULTS 3."""
+    done = programs.run_code(LIMITED, str(tmp_path))
+    assert done.returncode == exits.DISK, done.stderr
+    assert "study.db: cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
