@@ -72,8 +72,8 @@ def logarithmic(low: float, high: float) -> Axis:
 def told(value: float) -> str:
     """Returns a value in few letters.
 
-    >>> [told(one) for one in (0, 0.00025, 0.0312, 1.4767, 512, 24000, 2093568)]
-    ['0', '0.00025', '0.0312', '1.477', '512', '24k', '2.09M']
+    >>> [told(one) for one in (0, 1.5e-5, 0.00025, 1.4767, 512, 24000, 2093568)]
+    ['0', '1.5e-5', '0.00025', '1.477', '512', '24k', '2.09M']
     """
     size = abs(value)
     if size >= 1e6:
@@ -84,7 +84,35 @@ def told(value: float) -> str:
         return f"{value:,.4g}"
     if size >= 1e-4 or not size:
         return f"{value:.3g}"
-    return f"{value:.0e}".replace("e-0", "e-")
+    return f"{value:.3g}".replace("e-0", "e-")
+
+
+def labels(axis: Axis) -> list[str]:
+    """Returns what is written at the ticks, with as many digits as tell them apart.
+
+    >>> labels(linear(10_000, 10_060))
+    ['10.00k', '10.02k', '10.04k', '10.06k']
+    >>> labels(linear(0, 2e-5))
+    ['0', '0.5e-5', '1.0e-5', '1.5e-5', '2.0e-5']
+    """
+    ticks = axis.ticks
+    if axis.is_log or len(ticks) < 2:
+        return [told(tick) for tick in ticks]
+    unit, suffix = _unit(max(map(abs, ticks)))
+    digits = max(0, -math.floor(math.log10((ticks[1] - ticks[0]) / unit) + 1e-9))
+    return [f"{tick / unit:,.{digits}f}{suffix}" if tick else "0" for tick in ticks]
+
+
+def _unit(largest: float) -> tuple[float, str]:
+    """Returns what values up to this are counted in, and how that is written."""
+    if largest >= 1e6:
+        return 1e6, "M"
+    if largest >= 1e4:
+        return 1e3, "k"
+    if largest >= 1e-4:
+        return 1.0, ""
+    power = math.floor(math.log10(largest))
+    return 10.0**power, f"e{power}"
 
 
 def _tidy(value: float, step: float) -> float:

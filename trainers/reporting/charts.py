@@ -198,17 +198,17 @@ def _y(axis: axes.Axis, value: float) -> float:
 def _frame(x_axis: axes.Axis, y_axis: axes.Axis, x_label: str) -> markup.Markup:
     """Returns the lines and values behind a chart."""
     parts = []
-    for tick in y_axis.ticks:
+    for tick, label in zip(y_axis.ticks, axes.labels(y_axis), strict=True):
         y = f"{_y(y_axis, tick):.1f}"
         ends = {"x1": _LEFT, "x2": _WIDTH - _RIGHT, "y1": y, "y2": y}
         parts.append(markup.tag("line", **ends, class_="rule"))
         text = {"x": _LEFT - 5, "y": y, "text_anchor": "end"}
-        parts.append(markup.tag("text", axes.told(tick), **text, dy="0.32em"))
-    for tick in x_axis.ticks:
+        parts.append(markup.tag("text", label, **text, dy="0.32em"))
+    for tick, label in zip(x_axis.ticks, axes.labels(x_axis), strict=True):
         x = _x(x_axis, tick)
         anchor = "end" if x > _WIDTH - _RIGHT - 12 else "middle"
         text = {"x": f"{x:.1f}", "y": _HEIGHT - _BOTTOM + 13, "text_anchor": anchor}
-        parts.append(markup.tag("text", axes.told(tick), **text))
+        parts.append(markup.tag("text", label, **text))
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
     text = {"x": f"{middle:.0f}", "y": _HEIGHT - 4, "text_anchor": "middle"}
     parts.append(markup.tag("text", x_label, **text, class_="label"))

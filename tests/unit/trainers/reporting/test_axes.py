@@ -47,3 +47,20 @@ def test_a_tight_axis_ends_where_its_values_end():
     axis = axes.tight(150, 1350)
     assert (axis.place(150), axis.place(1350)) == (0, 1)
     assert all(150 <= tick <= 1350 for tick in axis.ticks)
+
+
+@hypothesis.settings(deadline=None)
+@hypothesis.given(
+    strategies.floats(-1e7, 1e7, allow_subnormal=False),
+    strategies.floats(1e-6, 1e7, allow_subnormal=False),
+)
+def test_every_tick_is_written_otherwise_and_as_what_it_is(low, width):
+    axis = axes.linear(low, low + width)
+    if len(set(axis.ticks)) < len(axis.ticks):
+        return  # narrower than numbers of this size are
+    written = axes.labels(axis)
+    assert len(set(written)) == len(written)
+    step = axis.ticks[1] - axis.ticks[0]
+    for label, tick in zip(written, axis.ticks, strict=True):
+        number = label.replace(",", "").replace("M", "e6").replace("k", "e3")
+        assert float(number) == pytest.approx(tick, abs=0.05 * step)
