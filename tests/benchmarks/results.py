@@ -34,7 +34,11 @@ AVERAGED = ("--split=test", "--checkpoints=average:10", "--beam_size=5")
 ROWS = {
     "agnews": Row("agnews", "seq2vec_agnews"),
     "banking77": Row("banking77", "seq2vec_banking77"),
-    "cmudict": Row("cmudict", "seq2seq_cmudict", ("--split=test", "--baseline")),
+    "cmudict": Row(
+        "cmudict",
+        "seq2seq_cmudict",
+        ("--split=test", "--checkpoints=average:3", "--baseline"),
+    ),
     "cmudict_lstm": Row(
         "cmudict",
         "seq2seq_cmudict_lstm",
@@ -48,7 +52,11 @@ ROWS = {
     "multi30k_lstm": Row(
         "multi30k_ende", "seq2seq_multi30k_ende_lstm", ("--split=test", "--beam_size=5")
     ),
-    "multi30k_20min": Row("multi30k_ende", "seq2seq_multi30k_ende_20min"),
+    "multi30k_20min": Row(
+        "multi30k_ende",
+        "seq2seq_multi30k_ende_20min",
+        ("--split=test", "--checkpoints=average:5"),
+    ),
     "multi30k_90min": Row("multi30k_ende", "seq2seq_multi30k_ende_90min", AVERAGED),
     "numbers": Row("numbers", "seq2seq_numbers"),
     "numbers_lstm": Row("numbers", "seq2seq_numbers_lstm"),
