@@ -82,6 +82,29 @@ def joint_lengths(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.unique(joint, return_counts=True)
 
 
+class Histogram:
+    """How many pairs there are of each pair of lengths, added up part by part.
+
+    Attributes:
+        values: Both lengths as one number, ascending, uint32 [K].
+        counts: Of each, int64 [K].
+    """
+
+    def __init__(self) -> None:
+        self.values = np.zeros(0, np.uint32)
+        self.counts = np.zeros(0, np.int64)
+
+    def add(self, lengths: np.ndarray) -> None:
+        """Counts further pairs of lengths, uint16 [N, 2]."""
+        values, counts = joint_lengths(lengths)
+        every = np.concatenate([self.counts, counts])
+        self.values, places = np.unique(
+            np.concatenate([self.values, values]), return_inverse=True
+        )
+        self.counts = np.zeros(len(self.values), np.int64)
+        np.add.at(self.counts, places, every)
+
+
 def split(
     total: Counts,
     name: str,

@@ -41,9 +41,10 @@ def write(
     beam_store.write(path, framed)
     beam_store.write(sidecars.lengths_path(path), [lengths])
     num_bytes = sum(map(len, framed))
-    shard = shards.described(name, num_bytes, digest.hexdigest(), lengths)
+    tally = shards.Tally()
+    pairs = tally.add(lengths)
+    shard = tally.described(name, num_bytes, digest.hexdigest())
     yield "shards", (0, ((split, segmentation, index), shard))
-    pairs = np.frombuffer(lengths, "<u2").reshape(-1, 2)
     for value, times in zip(
         *map(np.ndarray.tolist, accounts.joint_lengths(pairs)), strict=True
     ):

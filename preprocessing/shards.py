@@ -1,6 +1,5 @@
 """Shards: what the workers encoded, written by one process in the order it was read."""
 
-import array
 import collections
 import contextlib
 import hashlib
@@ -11,6 +10,8 @@ import numpy as np
 
 from pipeline import exits, files, manifest, sidecars
 from preprocessing import accounts, cleaning, encoder, rejects_file
+
+_WAITING_BYTES = 1 << 16  # of lengths, before they are written
 
 
 class Writer:
@@ -32,9 +33,12 @@ class Writer:
             num_sources: How many sources are accounted for.
         """
         self._directory = directory
+        self._histograms = {split: accounts.Histogram() for split in num_shards}
         self._shards = {
             (split, segmentation): [
-                _OpenShard(directory, split, segmentation, index)
+                _OpenShard(
+                    directory, split, segmentation, index, self._histograms[split]
+                )
                 for index in range(count)
             ]
             for split, count in num_shards.items()
@@ -81,49 +85,93 @@ class Writer:
             for (name, _), shards in self._shards.items()
             if name == split
         ]
-        lengths = np.concatenate(
-            [np.zeros((0, 2), np.uint16), *(pairs for _, pairs in segmentations)]
-        )
+        histogram = self._histograms[split]
         return accounts.split(
-            self._counts,
-            split,
-            [shards for shards, _ in segmentations],
-            accounts.joint_lengths(lengths),
+            self._counts, split, segmentations, (histogram.values, histogram.counts)
         )
 
 
-def _close_all(shards: list["_OpenShard"]) -> tuple[list[manifest.Shard], np.ndarray]:
-    """Closes the shards of a split; returns them and the lengths of their records."""
-    used = [shard for shard in shards if shard.lengths]
+def _close_all(shards: list["_OpenShard"]) -> list[manifest.Shard]:
+    """Closes the shards of a split; returns those that got a record."""
+    used = [shard for shard in shards if shard.has_records]
     for shard in shards:
-        if not shard.lengths:
+        if not shard.has_records:
             shard.remove()
-    lengths = [np.zeros((0, 2), np.uint16), *(shard.as_pairs() for shard in used)]
-    closed = [shard.close(index, len(used)) for index, shard in enumerate(used)]
-    return closed, np.concatenate(lengths)
+    return [shard.close(index, len(used)) for index, shard in enumerate(used)]
+
+
+class Tally:
+    """What the manifest says of a sidecar, added up as it is written."""
+
+    def __init__(self) -> None:
+        self.records = 0
+        self.tokens = np.zeros(2, np.int64)
+        self._sha256 = hashlib.sha256()
+
+    def add(self, lengths: bytes) -> np.ndarray:
+        """Adds what comes next in the file; returns it as uint16 [N, 2]."""
+        pairs = np.frombuffer(lengths, "<u2").reshape(-1, 2)
+        self.records += len(pairs)
+        self.tokens += pairs.sum(axis=0, dtype=np.int64)
+        self._sha256.update(lengths)
+        return pairs
+
+    def described(self, name: str, num_bytes: int, sha256: str) -> manifest.Shard:
+        """Returns what the manifest says of the shard.
+
+        Args:
+            name: Its file name.
+            num_bytes: Its size.
+            sha256: Of its bytes.
+        """
+        src_tokens, tgt_tokens = self.tokens.tolist()
+        return manifest.Shard(
+            name=name,
+            records=self.records,
+            src_tokens=src_tokens,
+            tgt_tokens=tgt_tokens,
+            bytes=num_bytes,
+            sha256=sha256,
+            lengths_sha256=self._sha256.hexdigest(),
+        )
 
 
 class _OpenShard:
-    """A TFRecord file being written, and the lengths for its sidecar."""
+    """A TFRecord file being written, and its sidecar.
+
+    Lengths wait in memory until there are many: so the sidecar need not be open too,
+    where there may be hundreds of shards.
+    """
 
     def __init__(
-        self, directory: pathlib.Path, split: str, segmentation: int, index: int
+        self,
+        directory: pathlib.Path,
+        split: str,
+        segmentation: int,
+        index: int,
+        histogram: accounts.Histogram,
     ) -> None:
-        self.lengths = array.array("H")  # source, target, source, target, ...
         self._directory = directory
         self._split = split
         self._segmentation = segmentation
         self._path = directory / f"{split}.{segmentation}.{index}.partial"
+        self._sidecar = self._path.with_suffix(".lengths.partial")
         self._file = self._path.open("wb")
         self._sha256 = hashlib.sha256()
+        self._waiting = bytearray()
+        self._tally = Tally()
+        self._histogram = histogram
+
+    @property
+    def has_records(self) -> bool:
+        return bool(self._waiting or self._tally.records)
 
     def add(self, part: encoder.ShardPart) -> None:
         self._file.write(part.framed)
         self._sha256.update(part.framed)
-        self.lengths.frombytes(part.lengths)
-
-    def as_pairs(self) -> np.ndarray:
-        return np.frombuffer(self.lengths, "<u2").reshape(-1, 2)
+        self._waiting += part.lengths
+        if len(self._waiting) >= _WAITING_BYTES:
+            self._write_lengths()
 
     def abandon(self) -> None:
         with contextlib.suppress(OSError):  # what brought us here is being reported
@@ -135,36 +183,20 @@ class _OpenShard:
 
     def close(self, index: int, count: int) -> manifest.Shard:
         self._file.close()
+        self._write_lengths()
         name = manifest.shard_name(self._split, index, count, self._segmentation)
         path = self._path.rename(self._directory / name)
-        lengths = self.lengths.tobytes()
-        sidecar = sidecars.lengths_path(path)
-        sidecar.write_bytes(lengths)
         files.fsync(path)
-        files.fsync(sidecar)
-        return described(name, path.stat().st_size, self._sha256.hexdigest(), lengths)
+        files.fsync(self._sidecar.rename(sidecars.lengths_path(path)))
+        size = path.stat().st_size
+        return self._tally.described(name, size, self._sha256.hexdigest())
 
-
-def described(name: str, num_bytes: int, sha256: str, lengths: bytes) -> manifest.Shard:
-    """Returns what the manifest says of a shard.
-
-    Args:
-        name: Its file name.
-        num_bytes: Its size.
-        sha256: Of its bytes.
-        lengths: Its sidecar's content.
-    """
-    pairs = np.frombuffer(lengths, "<u2").reshape(-1, 2)
-    src_tokens, tgt_tokens = pairs.sum(axis=0, dtype=np.int64).tolist()
-    return manifest.Shard(
-        name=name,
-        records=len(pairs),
-        src_tokens=src_tokens,
-        tgt_tokens=tgt_tokens,
-        bytes=num_bytes,
-        sha256=sha256,
-        lengths_sha256=hashlib.sha256(lengths).hexdigest(),
-    )
+    def _write_lengths(self) -> None:
+        lengths = bytes(self._waiting)
+        self._waiting.clear()
+        with self._sidecar.open("ab") as file:
+            file.write(lengths)
+        self._histogram.add(self._tally.add(lengths))
 
 
 def check_not_empty(splits: dict[str, manifest.Split]) -> None:

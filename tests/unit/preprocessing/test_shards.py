@@ -157,6 +157,18 @@ def test_the_histogram_counts_every_record(tmp_path, data_dir):
     assert manifest.SPLITS == ("train", "valid", "test")
 
 
+def test_lengths_written_in_many_parts_are_those_written_at_once(
+    tmp_path, data_dir, monkeypatch
+):
+    given = _rows(2 * chunks.CHUNK_ROWS + 100)
+    folder, splits = _write(tmp_path / "once", data_dir, given, _config())
+    monkeypatch.setattr(shards, "_WAITING_BYTES", 12)  # of three records
+    parts, again = _write(tmp_path / "parts", data_dir, given, _config())
+    assert again == splits
+    for path in sorted(folder.iterdir()):
+        assert path.read_bytes() == (parts / path.name).read_bytes()
+
+
 def _texts_and_ids(folder, split: manifest.Split, segmentation: int = 0):
     for shard in split.segmentations[segmentation]:
         for src, tgt, lengths in records.read_ids(folder / shard.name, 1000):
