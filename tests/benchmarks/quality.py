@@ -28,10 +28,10 @@ def main() -> None:
         _lines(asked.workdir / run_directory.METRICS), _OF_VALIDATION + asked.score
     )
     ended = end_secs(_lines(asked.workdir / run_directory.TIMING))
-    is_over = (asked.workdir / run_directory.SUMMARY).is_file()
+    over = is_over(asked.workdir / run_directory.SUMMARY)
     found = {}
     for minutes in asked.minutes:
-        if 60 * minutes > max(ended.values()) and not is_over:
+        if 60 * minutes > max(ended.values()) and not over:
             print(f"{minutes:6g} min: the run has not come there yet")
             continue
         step = last_before(60 * minutes, {step: ended[step] for step in scores})
@@ -44,6 +44,13 @@ def main() -> None:
             f"{ended[step] / 60:.1f} min"
         )
     print(json.dumps(found))
+
+
+def is_over(summary: pathlib.Path) -> bool:
+    """Returns whether a run came to its end, and is not only stopped."""
+    if not summary.is_file():
+        return False
+    return json.loads(summary.read_text("utf-8"))["finished"] != "preempted"
 
 
 def validations(metrics: list[dict[str, Any]], name: str) -> dict[int, float]:

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from tests.benchmarks import quality
@@ -27,3 +29,11 @@ def test_the_last_validation_before_a_time_stands_for_it(limit, step):
     assert scores == {100: 3.0, 200: 5.0}
     ended = {step: quality.end_secs(TIMING)[step] for step in scores}
     assert quality.last_before(limit, ended) == step
+
+
+def test_a_run_that_was_stopped_is_not_over(tmp_path):
+    path = tmp_path / "summary.json"
+    assert not quality.is_over(path)
+    for finished, over in (("preempted", False), ("steps", True)):
+        path.write_text(json.dumps({"finished": finished}))
+        assert quality.is_over(path) == over
