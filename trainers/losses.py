@@ -18,6 +18,23 @@ from trainers import precision
 _MASKED = -1e9  # the logit of a row that is no subword; its exponential is 0
 
 
+class Outputs(NamedTuple):
+    """What a model says of the N real target tokens of a batch: `hidden @ vectors.T`.
+
+    Attributes:
+        hidden: float [N, D], one row a real token; what is summed is of 32 bits at
+            least, and the products are in the type of `hidden`.
+        vectors: Output embedding, float [V or more, D]; rows from V on are no subwords.
+        targets: int32 [N].
+        num_subwords: V.
+    """
+
+    hidden: tf.Tensor
+    vectors: tf.Tensor
+    targets: tf.Tensor
+    num_subwords: int
+
+
 class Losses(NamedTuple):
     """Sums over the real target tokens of a batch, float [] each.
 
@@ -34,15 +51,8 @@ class Losses(NamedTuple):
     num_correct: tf.Tensor
 
 
-def of_hidden(
-    hidden: tf.Tensor,
-    vectors: tf.Tensor,
-    targets: tf.Tensor,
-    *,
-    num_subwords: int,
-    smoothing: tf.Tensor | float,
-) -> Losses:
-    """Returns the losses of real tokens whose logits are `hidden @ vectors.T`.
+def of_hidden(outputs: Outputs, *, smoothing: tf.Tensor | float) -> Losses:
+    """Returns the losses of real tokens.
 
     The logits, by far the largest array of a step, are made once and read twice. With
     z their log-sum-exp, the smoothed cross-entropy of target t is
@@ -54,20 +64,32 @@ def of_hidden(
     pass carry the normaliser on their small side.
 
     Args:
-        hidden: float [N, D], one row a real token; what is summed is of 32 bits at
-            least, and the products are in the type of `hidden`.
-        vectors: Output embedding, float [V or more, D]; rows from V on are no subwords.
-        targets: int32 [N].
-        num_subwords: V.
+        outputs: Of the model.
         smoothing: Mass spread over the vocabulary, in [0, 1).
     """
-    wide = precision.precise(hidden)
-    rows = tf.cast(tf.gather(vectors, targets), wide.dtype)  # [N, D]
+    return of_normalisers(outputs, *_log_normaliser(outputs), smoothing=smoothing)
+
+
+def of_normalisers(
+    outputs: Outputs,
+    log_z: tf.Tensor,
+    correct: tf.Tensor,
+    *,
+    smoothing: tf.Tensor | float,
+) -> Losses:
+    """Returns the losses of real tokens for what was found from their logits.
+
+    Args:
+        outputs: Of the model.
+        log_z: Log-sum-exp of the logits, float [N].
+        correct: 1 where the target scored highest, float32 [N].
+        smoothing: Mass spread over the vocabulary, in [0, 1).
+    """
+    wide = precision.precise(outputs.hidden)
+    rows = tf.cast(tf.gather(outputs.vectors, outputs.targets), wide.dtype)  # [N, D]
     target_logits = tf.reduce_sum(wide * rows, -1)  # [N]
-    mean = tf.cast(tf.reduce_mean(vectors[:num_subwords], 0), wide.dtype)
-    mean_logits = tf.linalg.matvec(wide, mean)
-    narrow = tf.cast(vectors, hidden.dtype)
-    log_z, correct = _log_normaliser(hidden, narrow, targets, num_subwords)
+    mean = tf.reduce_mean(outputs.vectors[: outputs.num_subwords], 0)
+    mean_logits = tf.linalg.matvec(wide, tf.cast(mean, wide.dtype))
     nll = log_z - target_logits
     if tf.is_tensor(smoothing):
         smoothing = tf.cast(smoothing, nll.dtype)
@@ -75,30 +97,50 @@ def of_hidden(
     return Losses(
         loss_sum=tf.reduce_sum(loss),
         nll_sum=tf.reduce_sum(nll),
-        num_tokens=tf.cast(tf.size(targets), nll.dtype),
+        num_tokens=tf.cast(tf.size(outputs.targets), nll.dtype),
         num_correct=tf.reduce_sum(correct),
     )
 
 
-def _log_normaliser(
-    hidden: tf.Tensor, vectors: tf.Tensor, targets: tf.Tensor, num_subwords: int
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the log-sum-exp of the logits, float [N], and which targets are the best.
+def logits_of(hidden: tf.Tensor, vectors: tf.Tensor, num_subwords: int) -> tf.Tensor:
+    """Returns `hidden @ vectors.T`, float [N, V or more], of 32 bits at least.
 
-    The second is float32 [N], 1 where no logit is larger than the target's. Both are of
-    one product: in 16 bits its rounding is larger than what parts the best two.
+    Args:
+        hidden: float [N, D].
+        vectors: Output embedding in the same type, [V or more, D].
+        num_subwords: V; the logits of the other rows are as good as minus infinity.
     """
+    products = tf.matmul(hidden, vectors, transpose_b=True)
+    logits = precision.precise(products)
     num_fillers = vectors.shape[0] - num_subwords
+    if not num_fillers:  # or another pass over the largest array
+        return logits
+    lowest = [0.0] * num_subwords + [_MASKED] * num_fillers
+    return tf.nn.bias_add(logits, tf.constant(lowest, logits.dtype))
+
+
+def is_correct(logits: tf.Tensor, targets: tf.Tensor, best: tf.Tensor) -> tf.Tensor:
+    """Returns which targets are best, float32 [N]: 1 where no logit is larger.
+
+    Both are of one product: in 16 bits its rounding is larger than what parts the best
+    two.
+
+    Args:
+        logits: float [N, V].
+        targets: int32 [N].
+        best: The largest of each row, float [N].
+    """
+    return tf.cast(tf.gather(logits, targets, batch_dims=1) >= best, tf.float32)
+
+
+def _log_normaliser(outputs: Outputs) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the log-sum-exp of the logits, and which targets are best; float [N]."""
 
     @tf.custom_gradient
     def compute(hidden: tf.Tensor, vectors: tf.Tensor) -> Any:
-        products = tf.matmul(hidden, vectors, transpose_b=True)
-        logits = precision.precise(products)  # [N, V]
-        if num_fillers:  # another pass over the largest array, so only where needed
-            lowest = [0.0] * num_subwords + [_MASKED] * num_fillers
-            logits = tf.nn.bias_add(logits, tf.constant(lowest, logits.dtype))
+        logits = logits_of(hidden, vectors, outputs.num_subwords)  # [N, V]
         best = tf.reduce_max(logits, -1)
-        correct = tf.cast(tf.gather(logits, targets, batch_dims=1) >= best, tf.float32)
+        correct = is_correct(logits, outputs.targets, best)
         exponentials = tf.exp(logits - best[:, None])  # [N, V]
         total = tf.reduce_sum(exponentials, -1)
         unnormalised = tf.cast(exponentials, hidden.dtype)
@@ -115,7 +157,8 @@ def _log_normaliser(
 
         return (best + tf.math.log(total), tf.stop_gradient(correct)), gradient
 
-    found: tuple[tf.Tensor, tf.Tensor] = compute(hidden, vectors)
+    narrow = tf.cast(outputs.vectors, outputs.hidden.dtype)
+    found: tuple[tf.Tensor, tf.Tensor] = compute(outputs.hidden, narrow)
     return found
 
 

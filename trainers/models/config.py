@@ -142,6 +142,11 @@ class ModelConfig:
     dropout_rate: float = knobs.knob(
         0.1, "Share of embeddings and layer outputs dropped, in steps of 1/256."
     )
+    r_drop: float = knobs.knob(
+        0.0,
+        "R-Drop: runs each batch twice, with other dropout, and draws what is said "
+        "together, by this weight (often 1 to 5); a step costs twice as much.",
+    )
     transformer: TransformerConfig = dataclasses.field(
         default_factory=TransformerConfig
     )
@@ -168,6 +173,21 @@ class ModelConfig:
                 f"--num_heads={heads} must be even"
             )
         _check_rate("dropout_rate", self.dropout_rate)
+        self._check_r_drop()
+
+    def _check_r_drop(self) -> None:
+        if self.r_drop < 0:
+            raise ValueError(f"--r_drop must be at least 0, got {self.r_drop}")
+        if self.r_drop and not self.dropout_rate:
+            raise ValueError(
+                f"--r_drop={self.r_drop} compares two dropouts: --dropout_rate must be "
+                "above 0"
+            )
+        if self.r_drop and self.model == "keras":
+            raise ValueError(
+                f"--r_drop={self.r_drop} is not for --model=keras, which draws its "
+                "dropout by itself"
+            )
 
 
 def _check_rate(name: str, rate: float) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline import batching, vocabulary
-from trainers import losses, noise
+from trainers import losses, noise, r_drop
 from trainers.decoding import decoder
 from trainers.models import config as model_config
 from trainers.models import layers, recurrent, recurrent_encoder
@@ -54,10 +54,8 @@ class RepeatVector(tf.Module):
         ]
         self.output = layers.Embedding(tgt_vocab_size, config.d_model, rng=rng)
 
-    def losses(
-        self, batch: batching.Batch, *, smoothing: tf.Tensor, draw: noise.Noise
-    ) -> losses.Losses:
-        """Returns the loss over the real target tokens of a batch, in sums."""
+    def outputs(self, batch: batching.Batch, draw: noise.Noise) -> losses.Outputs:
+        """Returns what is said of the real target tokens of a batch."""
         draw = draw.positions_first(tf.shape(batch.src_ids)[0])
         start = self._start(batch.src_ids, draw)
         length = tf.shape(batch.tgt_out_ids)[1]
@@ -72,12 +70,23 @@ class RepeatVector(tf.Module):
             stream = outputs + stream if self._config.rnn.residual else outputs
         flat = tf.reshape(tf.transpose(batch.tgt_out_ids), [-1])  # positions first
         real = tf.where(flat != vocabulary.PAD_ID)[:, 0]
-        return losses.of_hidden(
+        return losses.Outputs(
             tf.gather(stream, real),
             tf.convert_to_tensor(self.output.vectors),
             tf.gather(flat, real),
             num_subwords=self.output.size,
+        )
+
+    def losses(
+        self, batch: batching.Batch, *, smoothing: tf.Tensor, draw: noise.Noise
+    ) -> losses.Losses:
+        """Returns the loss over the real target tokens of a batch, in sums."""
+        return r_drop.losses_of(
+            self.outputs,
+            batch,
+            weight=self._config.r_drop,
             smoothing=smoothing,
+            draw=draw,
         )
 
     def start(self, src_ids: tf.Tensor) -> decoder.State:

@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline import batching, vocabulary
-from trainers import losses, noise
+from trainers import losses, noise, r_drop
 from trainers.decoding import decoder
 from trainers.models import (
     cells,
@@ -113,10 +113,8 @@ class Rnn(tf.Module):
                 config.rnn.sampling_probability, trainable=False
             )
 
-    def losses(
-        self, batch: batching.Batch, *, smoothing: tf.Tensor, draw: noise.Noise
-    ) -> losses.Losses:
-        """Returns the loss over the real target tokens of a batch, in sums."""
+    def outputs(self, batch: batching.Batch, draw: noise.Noise) -> losses.Outputs:
+        """Returns what is said of the real target tokens of a batch."""
         draw = draw.positions_first(tf.shape(batch.src_ids)[0])
         start = self._start(batch.src_ids, draw)
         tgt_in_ids = self._inputs(batch, draw)
@@ -124,12 +122,23 @@ class Rnn(tf.Module):
         read = self.decoder(stream, start.prefix, start.source, draw)
         flat = tf.reshape(tf.transpose(batch.tgt_out_ids), [-1])  # positions first
         real = tf.where(flat != vocabulary.PAD_ID)[:, 0]
-        return losses.of_hidden(
+        return losses.Outputs(
             self.decoder.readout([tf.gather(part, real) for part in read]),
             tf.convert_to_tensor(self.tgt_embedding.vectors),
             tf.gather(flat, real),
             num_subwords=self.tgt_embedding.size,
+        )
+
+    def losses(
+        self, batch: batching.Batch, *, smoothing: tf.Tensor, draw: noise.Noise
+    ) -> losses.Losses:
+        """Returns the loss over the real target tokens of a batch, in sums."""
+        return r_drop.losses_of(
+            self.outputs,
+            batch,
+            weight=self._config.r_drop,
             smoothing=smoothing,
+            draw=draw,
         )
 
     def start(self, src_ids: tf.Tensor) -> decoder.State:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline import batching, vocabulary
-from trainers import losses, noise
+from trainers import losses, noise, r_drop
 from trainers.decoding import decoder
 from trainers.models import attention, layers, transformer_layers
 from trainers.models import config as model_config
@@ -94,19 +94,28 @@ class Transformer(tf.Module):
             self.output_embedding = layers.Embedding(tgt_vocab_size, width, rng=rng)
             self._output = self.output_embedding
 
-    def losses(
-        self, batch: batching.Batch, *, smoothing: tf.Tensor, draw: noise.Noise
-    ) -> losses.Losses:
-        """Returns the loss over the real target tokens of a batch, in sums."""
+    def outputs(self, batch: batching.Batch, draw: noise.Noise) -> losses.Outputs:
+        """Returns what is said of the real target tokens of a batch."""
         hidden = self._hidden(batch, draw)
         flat = tf.reshape(batch.tgt_out_ids, [-1])
         real = tf.where(flat != vocabulary.PAD_ID)[:, 0]
-        return losses.of_hidden(
+        return losses.Outputs(
             tf.gather(hidden, real),
             tf.convert_to_tensor(self._output.vectors),
             tf.gather(flat, real),
             num_subwords=self._output.size,
+        )
+
+    def losses(
+        self, batch: batching.Batch, *, smoothing: tf.Tensor, draw: noise.Noise
+    ) -> losses.Losses:
+        """Returns the loss over the real target tokens of a batch, in sums."""
+        return r_drop.losses_of(
+            self.outputs,
+            batch,
+            weight=self._config.r_drop,
             smoothing=smoothing,
+            draw=draw,
         )
 
     def start(self, src_ids: tf.Tensor) -> decoder.State:

@@ -105,3 +105,8 @@ def test_a_keras_model_has_a_policy_of_its_own():
             optimizer=optimizer_config.OptimizerConfig(),
             schedule=optimizer_config.ScheduleConfig(),
         )
+
+
+def test_a_keras_model_draws_its_dropout_by_itself():
+    with pytest.raises(ValueError, match=r"--r_drop=1.0 is not for --model=keras"):
+        model_config.ModelConfig(model="keras", keras_model="a:b", r_drop=1.0)

@@ -38,10 +38,12 @@ def test_the_loss_is_the_cross_entropy_of_the_smoothed_target(
 ):
     hidden, vectors, targets = _case(seed)
     found = losses.of_hidden(
-        tf.constant(hidden),
-        _with_fillers(vectors, num_fillers),
-        tf.constant(targets),
-        num_subwords=len(vectors),
+        losses.Outputs(
+            tf.constant(hidden),
+            _with_fillers(vectors, num_fillers),
+            tf.constant(targets),
+            num_subwords=len(vectors),
+        ),
         smoothing=smoothing,
     )
     loss, nll = _oracle(hidden @ vectors.T, targets, smoothing)
@@ -65,10 +67,7 @@ def test_the_gradient_is_that_of_finite_differences(smoothing, num_fillers):
     with tf.GradientTape() as tape:
         tape.watch([one, other])
         value = losses.of_hidden(
-            one,
-            other,
-            tf.constant(targets),
-            num_subwords=len(vectors),
+            losses.Outputs(one, other, tf.constant(targets), len(vectors)),
             smoothing=smoothing,
         )
     gradients = [
@@ -92,9 +91,8 @@ def test_the_gradient_is_that_of_finite_differences(smoothing, num_fillers):
 def test_large_logits_neither_overflow_nor_vanish():
     hidden = tf.constant([[1000.0, 0.0], [-1000.0, 0.0]])
     vectors = tf.constant([[1.0, 0.0], [0.9, 0.0], [-1.0, 0.0]])
-    found = losses.of_hidden(
-        hidden, vectors, tf.constant([0, 2]), num_subwords=3, smoothing=0.0
-    )
+    outputs = losses.Outputs(hidden, vectors, tf.constant([0, 2]), num_subwords=3)
+    found = losses.of_hidden(outputs, smoothing=0.0)
     assert float(found.nll_sum) == pytest.approx(0.0, abs=1e-6)
 
 
@@ -105,10 +103,11 @@ def test_in_16_bits_a_target_is_right_if_its_rounded_logit_is_the_largest():
     vectors = tf.constant(draw.normal(size=(50, 64)), tf.float32)
     logits = tf.matmul(hidden, tf.cast(vectors, tf.bfloat16), transpose_b=True)
     targets = tf.argmax(tf.cast(logits, tf.float32), 1, tf.int32)
-    found = losses.of_hidden(hidden, vectors, targets, num_subwords=50, smoothing=0.0)
+    outputs = losses.Outputs(hidden, vectors, targets, num_subwords=50)
+    found = losses.of_hidden(outputs, smoothing=0.0)
     assert float(found.num_correct) == 400
-    wrong = (targets + 1) % 50
-    found = losses.of_hidden(hidden, vectors, wrong, num_subwords=50, smoothing=0.0)
+    wrong = outputs._replace(targets=(targets + 1) % 50)
+    found = losses.of_hidden(wrong, smoothing=0.0)
     assert float(found.num_correct) < 20
 
 
@@ -126,11 +125,8 @@ def test_losses_of_logits_are_those_of_hidden_states_and_skip_padding():
 
 
 def test_a_uniform_model_loses_the_logarithm_of_the_vocabulary():
-    found = losses.of_hidden(
-        tf.zeros([3, 4]),
-        tf.zeros([8, 4]),
-        tf.constant([1, 2, 3]),
-        num_subwords=8,
-        smoothing=0.1,
+    outputs = losses.Outputs(
+        tf.zeros([3, 4]), tf.zeros([8, 4]), tf.constant([1, 2, 3]), num_subwords=8
     )
+    found = losses.of_hidden(outputs, smoothing=0.1)
     assert float(found.loss_sum) == pytest.approx(3 * np.log(8), rel=1e-6)

@@ -17,6 +17,7 @@ SRC_SIZE, TGT_SIZE = 21, 19
 MODELS = {
     "transformer": ("transformer", {}),
     "transformer post-norm": ("transformer", {"norm": "post"}),
+    "transformer r-drop": ("transformer", {"dropout_rate": 0.1, "r_drop": 1.0}),
     "rnn": ("rnn", {}),
     "rnn gru": ("rnn", {"cell": "gru", "residual": True, "bridge": "copy"}),
     "rnn luong": (
@@ -166,6 +167,27 @@ def test_a_step_is_traced_once_whatever_the_shapes(name):
         losses.append(totals["loss_sum"] / totals["num_tokens"])
     assert step.num_traces == 1
     assert losses[-1] < 0.8 * losses[0]
+
+
+@every_model
+def test_r_drop_compares_two_dropouts_of_a_batch(name):
+    model = _model(name, dropout_rate=0.3, r_drop=2.0)
+    plain = _model(name, dropout_rate=0.3, r_drop=0.0)
+    batch, smoothing = _batch(ROWS, fillers=2), tf.constant(0.1)
+    draw = noise.Noise(1, tf.constant(7, tf.int64))
+    found = model.losses(batch, smoothing=smoothing, draw=draw)
+    one = plain.losses(batch, smoothing=smoothing, draw=draw)
+    other = plain.losses(batch, smoothing=smoothing, draw=draw.apart("r_drop"))
+    assert float(one.nll_sum) != float(other.nll_sum)
+    assert float(found.num_tokens) == float(one.num_tokens) == 11
+    np.testing.assert_allclose(found.nll_sum, (one.nll_sum + other.nll_sum) / 2, 1e-5)
+    # What is added to the mean of both losses is a divergence, which is above 0.
+    assert found.loss_sum > (one.loss_sum + other.loss_sum) / 2 + 1e-4
+    judged = [
+        each.losses(batch, smoothing=smoothing, draw=noise.NONE).loss_sum
+        for each in (model, plain)
+    ]
+    assert float(judged[0]) == float(judged[1])
 
 
 @every_model

@@ -201,6 +201,8 @@ def test_dropout_is_drawn_anew_each_step_and_the_same_for_the_same():
         ({"decoder_layers": -1}, "--decoder_layers"),
         ({"attention_dropout_rate": 1.0}, "--attention_dropout_rate"),
         ({"positions": "rotary", "d_model": 24, "num_heads": 8}, "--positions=rotary"),
+        ({"r_drop": -1.0}, "--r_drop must be at least 0, got -1"),
+        ({"r_drop": 1.0, "dropout_rate": 0.0}, "--r_drop=1.0 compares two dropouts"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(given, message):
