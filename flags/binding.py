@@ -24,7 +24,7 @@ import textwrap
 import types
 import typing
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from absl import flags as absl_flags
 
@@ -77,16 +77,25 @@ def parse_or_exit(
         about: The program's docstring, for `--help`.
     """
     if _HELP_FLAGS & set(argv[1:]):
-        print(help_text(config_class, about))
-        sys.exit(os.EX_OK)
+        _end_with(help_text(config_class, about))
     if "--version" in argv[1:]:
-        print(f"sluice {VERSION}")
-        sys.exit(os.EX_OK)
+        _end_with(f"sluice {VERSION}")
     try:
         return parse(argv[1:], config_class)
     except FlagError as error:
         print(f"sluice: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(os.EX_USAGE)
+
+
+def _end_with(text: str) -> NoReturn:
+    """Prints what was asked for and ends the program."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # Of `--help | head`, which has read enough. Python flushes stdout once more at
+        # exit; give it somewhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(os.EX_OK)
 
 
 def parse(arguments: Sequence[str], config_class: type[Config]) -> Config:

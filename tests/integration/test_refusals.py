@@ -1,6 +1,8 @@
 """What a user can get wrong: one line on stderr, and the exit code that says what."""
 
+import os
 import shutil
+import subprocess
 
 import pytest
 
@@ -121,6 +123,21 @@ def test_help_is_a_page_and_exit_code_0(module):
     page = programs.succeed(module, "--help")
     assert f"python -m {module}" in page
     assert "(default: " in page
+
+
+def test_help_that_is_not_read_to_its_end_is_no_error():
+    """As of `--help | head -1`, where the reader goes before all is written."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes, "wb") as gone:
+        done = subprocess.run(
+            programs.command("trainers.seq2seq", "--help"),
+            cwd=programs.ROOT,
+            stdout=gone,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 @pytest.fixture(scope="module")
