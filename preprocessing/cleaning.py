@@ -38,7 +38,7 @@ LABEL = "label"  # shares that cannot be read
 MALFORMED = (COLUMNS, FORMAT, ENCODING)  # what --max_reject_fraction counts
 
 _CONTROLS = re.compile("[\\x00-\\x08\\x0a-\\x1f]")
-_CONTROLS_OF_LINES = re.compile("[\\x00-\\x08\\x0b-\\x1f]")
+_CONTROL_BYTES = bytes({*range(0x20)} - {*b"\t\n"})  # as lines of UTF-8 have them
 
 
 class Pair(NamedTuple):
@@ -97,14 +97,16 @@ def clean_together(
     ):
         if max(map(len, raw), default=0) > cleaning.max_bytes:
             return None
+        whole = b"\n".join(raw)
+        # Of bytes, this takes a tenth of what a regular expression does.
+        without = whole.translate(None, _CONTROL_BYTES)
+        if cleaning.control == "drop" and len(without) != len(whole):
+            return None
         try:
-            whole = b"\n".join(raw).decode()
+            texts = whole.decode().split("\n")
         except UnicodeDecodeError:
             return None
-        texts = whole.split("\n")
         if len(texts) != len(raw) or not all(map(str.strip, texts)):
-            return None
-        if cleaning.control == "drop" and _CONTROLS_OF_LINES.search(whole):
             return None
         sides.append(texts)
     return sides[0], sides[1]
