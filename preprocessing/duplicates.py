@@ -1,9 +1,9 @@
 """Pairs that occur twice: within the training split, and in train and valid or test.
 
-Every row gets two 64-bit hashes, of its source and of the whole pair. Those of training
-rows go to partition files by the hash of their source, so that rows that could be the
-same are in one file, and one partition is in memory at a time: the corpus may be larger
-than the memory. What comes out is a mark for each row.
+Rows whose text is kept get two 64-bit hashes each, of the source and of the whole pair.
+Those of training rows go to partition files by the hash of their source, so that rows
+that could be the same are in one file, and one partition is in memory at a time: the
+corpus may be larger than the memory. What comes out is a mark for each row.
 
 With N rows about N²/2⁶⁵ pairs are taken for duplicates that are none: one in a thousand
 builds of 200 million rows loses one.
@@ -11,18 +11,19 @@ builds of 200 million rows loses one.
 
 import hashlib
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from preprocessing import chunks, config, splitting
+from preprocessing import chunks, cleaning, config, rows, splitting
 
 KEEP, IS_DUPLICATE, IS_OVERLAP = 0, 1, 2
 
 _PARTITION_BYTES = 16 << 20
 _MAX_PARTITIONS = 256
 _DEFAULT_PARTITIONS = 64
+_TOGETHER = 100  # rows that are cleaned at once, before each of them is
 _SPLITS = ("train", "valid", "test")
 _FINGERPRINT = np.dtype(
     [("src", "<u8"), ("pair", "<u8"), ("row", "<u8"), ("split", "u1")]
@@ -41,18 +42,40 @@ class Fingerprinter:
         self._build = build
 
     def __call__(self, chunk: chunks.Chunk) -> tuple[int, np.ndarray]:
-        """Returns how many rows there are, and fingerprints of those that were read."""
+        """Returns the number of rows, and fingerprints of those whose text is kept."""
         found = []
         read = chunk.rows()
         splits = splitting.splits_of(chunk, read, self._build)
+        kept = _kept(read, splits, self._build.cleaning)
         for number, (row, split) in enumerate(zip(read, splits, strict=True)):
-            if row.problem:
-                continue
+            if not kept[number]:
+                continue  # it goes for a reason of its own, so nothing repeats it
             src = row.src.strip()
-            pair = b"\x1f".join((src, *map(bytes.strip, row.references)))
+            texts = tuple(map(bytes.strip, row.references))
+            source = _hash(src)
             place = (chunk.first_row + number, _SPLITS.index(split))
-            found.append((_hash(src), _hash(pair), *place))
+            found.append((source, _hash(b"\x1f".join((src, *texts))), *place))
+            if split != "train" and len(texts) > 1:
+                # A training pair with any one of the references is in this split too.
+                pairs = [_hash(b"\x1f".join((src, text))) for text in texts]
+                found += [(source, pair, *place) for pair in pairs]
         return chunk.size, np.array(found, _FINGERPRINT)
+
+
+def _kept(
+    read: Sequence[rows.Row], splits: Sequence[str], bounds: config.CleaningConfig
+) -> list[bool]:
+    """Returns of each row whether cleaning keeps its text."""
+    kept: list[bool] = []
+    for begin in range(0, len(read), _TOGETHER):
+        some = read[begin : begin + _TOGETHER]
+        if cleaning.clean_together(some, bounds) is not None:
+            kept += [True] * len(some)
+            continue
+        for row, split in zip(some, splits[begin:], strict=False):
+            cleaned = cleaning.clean_text(row, bounds, keep=split != "train")
+            kept.append(not isinstance(cleaned, str))
+    return kept
 
 
 class Marks:
@@ -74,14 +97,18 @@ class Marks:
         """Returns a mark for each row of a chunk, or None where all are kept."""
         if self._rows is None:
             return None
-        marks = self._rows[chunk.first_row : chunk.first_row + chunk.size]
-        return marks.tobytes() if marks.any() else None
+        known = self._rows[chunk.first_row : chunk.first_row + chunk.size]
+        if not known.any():
+            return None
+        marks = np.zeros(chunk.size, np.uint8)
+        marks[: len(known)] = known  # rows after the last one that could be read
+        return marks.tobytes()
 
 
 def find(
     fingerprints: Iterable[np.ndarray],
     folder: pathlib.Path,
-    cleaning: config.CleaningConfig,
+    bounds: config.CleaningConfig,
     num_rows: int | None,
 ) -> Marks:
     """Returns the marks of all rows.
@@ -89,7 +116,7 @@ def find(
     Args:
         fingerprints: Of all chunks, in order.
         folder: An empty one for partitions and marks; remove it when they are used.
-        cleaning: What makes two pairs the same, and what is left out.
+        bounds: What makes two pairs the same, and what is left out.
         num_rows: How many rows there are, if that is known.
     """
     count = _DEFAULT_PARTITIONS
@@ -103,7 +130,7 @@ def find(
     held = np.concatenate([np.zeros(0, _FINGERPRINT), *held_out])
     totals = {name: {"pairs": 0, "sources": 0} for name in _SPLITS[1:]}
     for path in paths:
-        _resolve(np.fromfile(path, _FINGERPRINT), held, cleaning, marks, totals)
+        _resolve(np.fromfile(path, _FINGERPRINT), held, bounds, marks, totals)
         path.unlink()
     return Marks(marks, totals)
 
@@ -149,13 +176,13 @@ def _deal(waiting: list[np.ndarray], paths: list[pathlib.Path]) -> None:
 def _resolve(
     part: np.ndarray,
     held: np.ndarray,
-    cleaning: config.CleaningConfig,
+    bounds: config.CleaningConfig,
     marks: np.ndarray,
     totals: dict[str, dict[str, int]],
 ) -> None:
     """Marks the rows of a partition and counts the overlap."""
-    key = "pair" if cleaning.same_by == "pair" else "src"
-    if cleaning.dedup:
+    key = "pair" if bounds.same_by == "pair" else "src"
+    if bounds.dedup:
         order = np.lexsort((part["row"], part[key]))
         ordered = part[order]
         again = ordered[1:][ordered[key][1:] == ordered[key][:-1]]
@@ -164,7 +191,7 @@ def _resolve(
         there = held[held["split"] == index]
         totals[name]["pairs"] += int(np.isin(part["pair"], there["pair"]).sum())
         totals[name]["sources"] += int(np.isin(part["src"], there["src"]).sum())
-        if cleaning.drop_overlap:
+        if bounds.drop_overlap:
             marks[part["row"][np.isin(part[key], there[key])]] = IS_OVERLAP
 
 

@@ -37,7 +37,11 @@ def _sources(draw: random.Random) -> list[corpora.Source]:
     found = []
     for split in draw.choices(["train", "valid", "test"], k=draw.randint(1, 6)):
         given = [
-            rows.Row(n, draw.choice(b"abcde").to_bytes(1, "big"), (b"%d" % (n % 3),))
+            rows.Row(
+                n,
+                draw.choice(b"abcde").to_bytes(1, "big"),
+                tuple(draw.choices([b"0", b"1", b"2", b""], k=draw.choice([1, 1, 2]))),
+            )
             if draw.random() < 0.9
             else rows.Row(n, b"broken", (), "columns")
             for n in range(1, draw.randint(1, 40))

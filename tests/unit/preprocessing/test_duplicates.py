@@ -24,8 +24,11 @@ BUILD = config.BuildConfig(
 )
 
 
-def _find(folder, pairs: dict[str, list[tuple[bytes, bytes]]], num_rows=None, **given):
-    """Returns the marks of all rows, in order, and the overlap."""
+def _find(folder, pairs: dict[str, list[tuple[bytes, ...]]], num_rows=None, **given):
+    """Returns the marks of all rows, in order, and the overlap.
+
+    Pairs are a source and its targets; without one they could not be read.
+    """
     sources = [
         corpora.Source(
             split,
@@ -33,7 +36,11 @@ def _find(folder, pairs: dict[str, list[tuple[bytes, bytes]]], num_rows=None, **
             1,
             (),
             read_rows=functools.partial(
-                iter, [rows.Row(n, a, (b,)) for n, (a, b) in enumerate(some, 1)]
+                iter,
+                [
+                    rows.Row(n, src, tuple(targets), "" if targets else "columns")
+                    for n, (src, *targets) in enumerate(some, 1)
+                ],
             ),
         )
         for split, some in pairs.items()
@@ -88,6 +95,48 @@ def test_pairs_of_valid_and_test_are_counted_and_left_out_if_asked(tmp_path):
     assert marks == [2, 2, 2, 0, 2, 0, 0, 0]
     marks, _ = _find(tmp_path / "d", pairs, dedup=True, drop_overlap=True)
     assert marks == [2, 0, 2, 0, 2, 0, 0, 0]
+
+
+@pytest.mark.parametrize("count", [1, 250])  # alone, and among many that are clean
+@pytest.mark.parametrize(
+    ("bad", "good", "same_by"),
+    [
+        ((b"a", b""), (b"a", b"x"), "source"),
+        ((b"a", b"\xff"), (b"a", b"x"), "source"),
+        ((b"a\x0c", b"x"), (b"a", b"x"), "pair"),
+        ((b"a" + b" " * 40_000, b"x"), (b"a", b"x"), "pair"),
+    ],
+)
+def test_what_repeats_a_row_that_is_left_out_is_kept(
+    tmp_path, bad, good, same_by, count
+):
+    others = [(b"%d" % n, b"x") for n in range(count)]
+    train = [*others, bad, good, good]
+    marks, _ = _find(tmp_path / "dedup", {"train": train}, dedup=True, same_by=same_by)
+    assert marks == [0] * count + [0, 0, 1]
+
+
+def test_a_held_out_row_that_is_left_out_overlaps_nothing(tmp_path):
+    pairs = {
+        "train": [(b"a", b"x"), (b"b", b"x")],
+        "test": [(b"a", b"\xff"), (b"b", b"")],
+    }
+    marks, overlap = _find(tmp_path / "a", pairs, drop_overlap=True, same_by="source")
+    assert marks == [0, 2, 0, 0]
+    assert overlap["test"] == {"pairs": 0, "sources": 1}
+
+
+def test_any_reference_of_a_held_out_row_makes_a_training_pair_overlap(tmp_path):
+    train = [(b"a", b"x"), (b"a", b"y"), (b"a", b"z"), (b"a", b"x", b"y")]
+    pairs = {"train": train, "valid": [(b"a", b"x", b" y")]}
+    marks, overlap = _find(tmp_path / "a", pairs, drop_overlap=True)
+    assert marks == [2, 2, 0, 2, 0]
+    assert overlap["valid"] == {"pairs": 3, "sources": 4}
+
+
+def test_rows_after_the_last_that_can_be_kept_have_marks_too(tmp_path):
+    train = [(b"a", b"x"), (b"a", b"x"), (b"broken",), (b"b", b""), (b"broken",)]
+    assert _find(tmp_path / "a", {"train": train}, dedup=True)[0] == [0, 1, 0, 0, 0]
 
 
 def test_rows_that_were_not_read_are_no_duplicates(tmp_path):
