@@ -38,7 +38,7 @@ def splits_of(
     corpus, seed = build.corpus, build.output.seed
     test = corpus.test_fraction
     held_out = test + corpus.valid_fraction
-    keys = (row.src for row in found)
+    keys = (row.src.strip() for row in found)  # as `duplicates` has it
     if corpus.split_by == "line":
         name = chunk.name.encode()
         keys = (

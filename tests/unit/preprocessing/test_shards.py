@@ -143,6 +143,18 @@ def test_pairs_with_one_source_are_in_one_split_unless_drawn_by_line():
     assert len(set(splitting.splits_of(_chunk(), found, by_line))) == 2
 
 
+def test_blanks_around_a_source_do_not_put_it_into_another_split():
+    """What `duplicates` takes for the same source is in one split, too."""
+    found = [
+        rows.Row(n, blanks % n, (b"",))
+        for n in range(50)
+        for blanks in (b"%d", b" %d", b"%d\t", b"  %d ")
+    ]
+    drawn = splitting.splits_of(_chunk(), found, _config(test_fraction=0.5))
+    assert all(len(set(drawn[n : n + 4])) == 1 for n in range(0, 200, 4))
+    assert set(drawn) == {"train", "test"}
+
+
 def test_the_histogram_counts_every_record(tmp_path, data_dir):
     folder, splits = _write(tmp_path, data_dir, _rows(50), _config())
     lengths = np.concatenate(
