@@ -135,10 +135,10 @@ class Encoder:
         return Encoded(
             source=work.chunk.source,
             num_rows=work.chunk.size,
-            parts=self._parts(work.chunk.number, pairs, ids, kept),
+            parts=self._parts(work.chunk.number, pairs, ids, kept, truncated),
             kept=collections.Counter([pairs.splits[index] for index in kept]),
             repeats=repeats,
-            truncated=truncated,
+            truncated=collections.Counter([pairs.splits[index] for index in truncated]),
             unknown=_unknown(pairs, ids, kept),
             reasons=collections.Counter(
                 [(reject.split, reject.reason) for reject in rejects]
@@ -148,15 +148,15 @@ class Encoder:
 
     def _bounded(
         self, pairs: kept_pairs.Pairs, ids: _Ids
-    ) -> tuple[list[int], list[rejects_file.Reject], collections.Counter[str]]:
-        """Returns which pairs are kept, the others, and how many were cut, in `ids`."""
+    ) -> tuple[list[int], list[rejects_file.Reject], set[int]]:
+        """Returns which pairs are kept, the others, and which were cut, in `ids`."""
         bounds = self._build.cleaning
         num_src = np.fromiter(map(len, ids.src), np.int64, len(ids.src))
         num_tgt = np.fromiter(map(len, ids.tgt), np.int64, len(ids.tgt))
         other = num_src if self._tgt is None else num_tgt
         unusual = ~cleaning.plainly_good_lengths(num_src, other, bounds)
         rejects: list[rejects_file.Reject] = []
-        truncated = collections.Counter[str]()
+        truncated: set[int] = set()
         for index in np.flatnonzero(unusual).tolist():
             split, row = pairs.splits[index], pairs.rows[index]
             longer = max(num_src[index], num_tgt[index])
@@ -171,7 +171,7 @@ class Encoder:
                 continue
             unusual[index] = False
             if split == "train" and longer >= bounds.max_length:
-                truncated[split] += 1
+                truncated.add(index)
                 for side in ids:
                     side[index] = side[index][: bounds.max_length - 1]
         return np.flatnonzero(~unusual).tolist(), rejects, truncated
@@ -184,7 +184,12 @@ class Encoder:
         return _Ids(src, self._tgt.encode(pairs.tgt))
 
     def _parts(
-        self, index: int, pairs: kept_pairs.Pairs, ids: _Ids, kept: list[int]
+        self,
+        index: int,
+        pairs: kept_pairs.Pairs,
+        ids: _Ids,
+        kept: list[int],
+        truncated: set[int],
     ) -> list[ShardPart]:
         """Returns the records of chunk `index`, by split, segmentation and shard."""
         parts = []
@@ -202,7 +207,7 @@ class Encoder:
                 parts += self._dealt(index, split, 0, pairs, own, best)
                 continue
             for number in range(self._build.subwords.subword_samples):
-                drawn = self._resegmented(index, number, pairs, own, best)
+                drawn = self._resegmented(index, number, pairs, own, best, truncated)
                 parts += self._dealt(index, split, number, pairs, own, drawn)
         return parts
 
@@ -213,10 +218,12 @@ class Encoder:
         pairs: kept_pairs.Pairs,
         own: list[int],
         best: _Ids,
+        truncated: set[int],
     ) -> _Ids:
         """Returns segmentation `number`, drawn for the pairs `own`.
 
-        One that is too long for training gives way to the best one.
+        One that is too long for training gives way to the best one, and so do those of
+        a pair that was cut: another segmentation would be of more text.
         """
         sides = []
         for side, model, texts, otherwise in (
@@ -236,8 +243,11 @@ class Encoder:
             )
             sides.append(
                 [
-                    ids if 0 < len(ids) < self._build.cleaning.max_length else other
-                    for ids, other in zip(drawn, otherwise, strict=True)
+                    ids
+                    if 0 < len(ids) < self._build.cleaning.max_length
+                    and pair not in truncated
+                    else other
+                    for pair, ids, other in zip(own, drawn, otherwise, strict=True)
                 ]
             )
         return _Ids(*sides)

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sentencepiece import sentencepiece_model_pb2
 
 from pipeline import exits, manifest, records, sidecars, vocabulary
 from preprocessing import (
@@ -257,6 +258,31 @@ def test_drawn_segmentations_say_the_same_text_and_are_drawn_the_same_again(
     assert texts[0] == texts[1] == texts[2]
     for path in sorted(folder.iterdir()):
         assert path.read_bytes() == (again / path.name).read_bytes()
+
+
+def test_a_pair_that_was_cut_has_the_same_text_in_every_segmentation(
+    tmp_path, data_dir
+):
+    """With a model whose drawn segmentations are shorter than the best one: letters."""
+    letters = sentencepiece_model_pb2.ModelProto.FromString(
+        (data_dir / "shared.model").read_bytes()
+    )
+    scores = {piece.piece: piece.score for piece in letters.pieces}
+    for piece in letters.pieces[len(vocabulary.SPECIAL_IDS) :]:
+        if len(piece.piece) > 1:
+            piece.score = sum(scores[letter] for letter in piece.piece) - 0.1
+    (tmp_path / "shared.model").write_bytes(letters.SerializeToString())
+    build = _replaced(
+        subwords={"subword_samples": 3, "sampling_alpha": 0.1},
+        cleaning={"max_length": 15, "overlong": "truncate"},
+    )
+    folder, splits = _write(tmp_path / "out", tmp_path, _rows(60), build)
+    assert 0 < splits["train"].truncated < 60
+    model = vocabulary.Vocabulary(tmp_path / "shared.model")
+    pairs = [list(_texts_and_ids(folder, splits["train"], k)) for k in range(3)]
+    assert pairs[0] != pairs[1] != pairs[2]
+    texts = [[model.decode(list(pair)) for pair in drawn] for drawn in pairs]
+    assert texts[0] == texts[1] == texts[2]
 
 
 @pytest.mark.parametrize("weight", [1, 2.5])
