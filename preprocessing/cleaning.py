@@ -35,7 +35,7 @@ DUPLICATE = "duplicate"  # was there before
 OVERLAP = "overlap"  # is in valid or test
 WEIGHT = "weight"  # left out because its corpus weighs less than 1
 LABEL = "label"  # shares that cannot be read
-MALFORMED = (COLUMNS, FORMAT, ENCODING)  # what --max_reject_fraction counts
+MALFORMED = (COLUMNS, FORMAT, ENCODING, LABEL)  # what --max_reject_fraction counts
 
 _CONTROLS = re.compile("[\\x00-\\x08\\x0a-\\x1f]")
 _CONTROL_BYTES = bytes({*range(0x20)} - {*b"\t\n"})  # as lines of UTF-8 have them

@@ -221,6 +221,8 @@ def check_losses(
     """
     warnings = []
     for name, account in zip(names, found, strict=True):
+        if not account.rows:
+            warnings.append(f"{name}: has no row")
         lost = {
             reason: account.rejects[reason]
             for reason in cleaning.MALFORMED
@@ -231,8 +233,8 @@ def check_losses(
             raise exits.Refusal(
                 exits.BAD_DATA,
                 f"{name}: {sum(lost.values())} of {account.rows} rows cannot be read "
-                f"as asked ({told}); see --format, --columns, --pattern and "
-                "--encoding, or accept the loss with --max_reject_fraction",
+                f"as asked ({told}); see --format, --columns, --pattern, --encoding "
+                "and --soft_labels, or accept the loss with --max_reject_fraction",
             )
         if lost:
             warnings.append(

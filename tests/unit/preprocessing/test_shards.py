@@ -350,4 +350,18 @@ def test_a_source_that_is_not_laid_out_as_said_is_refused():
         "a.tsv: 6 of 100 rows cannot be read as asked (columns 6); they stand in "
         "rejects.tsv.gz"
     ]
-    assert shards.check_losses(["b.tsv"], [accounts.Account()], 0.05) == []
+
+
+def test_shares_that_cannot_be_read_count_as_not_laid_out_as_said():
+    account = accounts.Account()
+    account.rows = 100
+    account.rejects["label"] = 6
+    with pytest.raises(exits.Refusal, match="a.tsv: 6 of 100 rows .*label 6.*--soft_l"):
+        shards.check_losses(["a.tsv"], [account], 0.05)
+
+
+def test_a_source_without_a_row_is_told():
+    empty, good = accounts.Account(), accounts.Account()
+    good.rows = 1
+    told = shards.check_losses(["a.tsv", "b.tsv"], [empty, good], 0.05)
+    assert told == ["a.tsv: has no row"]
