@@ -114,7 +114,7 @@ def read_tmx(
             events = defusedxml.ElementTree.iterparse(file, events=("start", "end"))
             _, root = next(events)
             for event, element in events:
-                if event == "end" and element.tag == "tu":
+                if event == "end" and _local(element.tag) == "tu":
                     number += 1
                     yield _tmx_row(number, element, languages)
                     root.clear()  # or the whole document would stay
@@ -132,13 +132,19 @@ def read_tmx(
             raise exits.Refusal(
                 exits.BAD_DATA, f"{path}: is not well-formed XML ({error})"
             ) from None
+        except (LookupError, ValueError) as error:
+            raise exits.Refusal(
+                exits.BAD_DATA,
+                f"{path}: is in an encoding that XML is not read in ({error}); convert "
+                "it to UTF-8",
+            ) from None
 
 
 def _tmx_row(number: int, unit: Any, languages: tuple[str, ...]) -> rows.Row:
     texts: dict[str, list[str]] = {language: [] for language in languages}
-    for variant in unit.iter("tuv"):
+    for variant in unit.iterfind(".//{*}tuv"):
         spoken = (variant.get(_XML_LANGUAGE) or variant.get("lang") or "").lower()
-        segment = variant.find("seg")
+        segment = variant.find("{*}seg")
         for language in languages:
             wanted = language.lower()
             if segment is not None and (
@@ -154,10 +160,15 @@ def _tmx_row(number: int, unit: Any, languages: tuple[str, ...]) -> rows.Row:
     return rows.Row(number, src[0].encode(), tuple(references))
 
 
+def _local(tag: str) -> str:
+    """Returns the name of an element without its namespace."""
+    return tag.rpartition("}")[2]
+
+
 def _tmx_text(element: Any) -> Iterator[str]:
     yield element.text or ""
     for child in element:
-        if child.tag not in _TMX_CODES:
+        if _local(child.tag) not in _TMX_CODES:
             yield from _tmx_text(child)
         yield child.tail or ""
 

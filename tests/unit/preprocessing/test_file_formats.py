@@ -101,6 +101,12 @@ def test_translation_units_are_read_and_codes_left_out(tmp_path):
     ]
 
 
+def test_translation_units_may_be_in_a_namespace(tmp_path):
+    text = TMX.format(doctype="")
+    named = text.replace("<tmx ", '<tmx xmlns="http://www.lisa.org/tmx14" ')
+    assert _tmx(tmp_path / "a.tmx", named) == _tmx(tmp_path / "b.tmx", text)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -108,6 +114,8 @@ def test_translation_units_are_read_and_codes_left_out(tmp_path):
         (TMX.format(doctype=EXTERNAL), "declares the entity 'e'"),
         (TMX.format(doctype="")[:-20], "not well-formed"),
         ("plain text", "not well-formed"),
+        (TMX.format(doctype="").replace("UTF-8", "klingon"), "klingon.*to UTF-8"),
+        (TMX.format(doctype="").replace("UTF-8", "shift_jis"), "convert it to UTF-8"),
     ],
 )  # fmt: skip
 def test_xml_that_declares_entities_or_is_broken_is_refused(tmp_path, text, message):
