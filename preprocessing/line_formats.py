@@ -41,7 +41,7 @@ class Parallel:
                     text.decode(encoding).encode()
                     for text, encoding in zip(texts, self.encodings, strict=True)
                 ]
-            except UnicodeDecodeError:
+            except UnicodeError:
                 return _undecodable(number, b"\t".join(texts))
         return rows.Row(number, texts[0], tuple(texts[1:]))
 
@@ -64,7 +64,7 @@ class Tsv:
         if self.encoding != _UTF8:
             try:
                 line = line.decode(self.encoding).encode()
-            except UnicodeDecodeError:
+            except UnicodeError:
                 return _undecodable(number, line)
         fields = line.split(b"\t")
         try:
@@ -105,7 +105,7 @@ class JsonLines:
         """Returns the row of line `number`."""
         try:
             content = json.loads(texts[0].decode(self.encoding))
-        except UnicodeDecodeError:
+        except UnicodeError:
             return _undecodable(number, texts[0])
         except (ValueError, RecursionError):
             return rows.Row(number, texts[0], (), cleaning.FORMAT)
@@ -128,7 +128,7 @@ class Regex:
         """Returns the row of line `number`."""
         try:
             line = texts[0].decode(self.encoding)
-        except UnicodeDecodeError:
+        except UnicodeError:
             return _undecodable(number, texts[0])
         match = re.fullmatch(self.pattern, line, re.DOTALL)
         if match is None:
@@ -136,7 +136,8 @@ class Regex:
         groups = match.groupdict(default="")
         src = groups["src"] if "src" in groups else groups["text"]
         tgt = groups["tgt"] if "tgt" in groups else groups["label"]
-        return rows.Row(number, src.encode(), (tgt.encode(),))
+        bad = "surrogatepass"  # of a lone surrogate, which UTF-7 can have; it stays bad
+        return rows.Row(number, src.encode(errors=bad), (tgt.encode(errors=bad),))
 
 
 def row_of_object(

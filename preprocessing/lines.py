@@ -250,7 +250,7 @@ def _canonical(encoding: str) -> str:
 def _decodes(content: bytes, encoding: str) -> bool:
     try:
         content.decode(encoding)
-    except UnicodeDecodeError:
+    except UnicodeError:
         return False
     return True
 

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocessing import line_formats
+from preprocessing import cleaning, config, line_formats
 
+JSON = b'{"a": "%s", "b": "x"}'
 SCAN = r"IN: (?P<src>.*) OUT: (?P<tgt>.*)"
 TREC = r"(?P<label>\w+):\S+ (?P<text>.*)"
 
@@ -91,3 +92,19 @@ def test_other_encodings_become_utf_8_and_what_they_lack_is_a_reject():
     assert reader.row(1, [b"\x81\tx"]).problem == "encoding"
     both = line_formats.Parallel(("utf-8", "latin-1"))
     assert both.row(1, ["é".encode(), b"\xe9"])[1:3] == ("é".encode(), ("é".encode(),))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "word"), [("utf-7", b"+2AA-"), ("idna", b"x.xn--0.")]
+)
+def test_what_an_encoding_fails_on_in_its_own_way_is_a_reject(encoding, word):
+    """UTF-7 can write half of a surrogate pair; IDNA's errors are of no byte."""
+    for reader, line in (
+        (line_formats.Parallel((encoding,) * 2), word),
+        (line_formats.Tsv(((0,), (1,)), encoding), word + b"\tx"),
+        (line_formats.JsonLines(("a", "b"), False, encoding), JSON % word),
+        (line_formats.Regex(SCAN, encoding), b"IN: %s OUT: x" % word),
+    ):
+        row = reader.row(1, [line, b"x"])
+        bounds = config.CleaningConfig()
+        assert cleaning.clean_text(row, bounds, keep=True) == "encoding"

@@ -100,6 +100,15 @@ def test_a_file_of_another_encoding_is_refused_and_the_likely_one_named(tmp_path
     assert lines.survey(path, 1000, 1.0, "utf-8").lines == 30
 
 
+def test_lines_that_an_encoding_fails_on_in_its_own_way_are_counted(tmp_path):
+    """IDNA's errors are of no byte."""
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"good.\nx.xn--0.\n")
+    assert lines.survey(path, 1000, 0.5, "idna").lines == 2
+    with pytest.raises(exits.Refusal, match="1 of 2 lines are not idna"):
+        lines.survey(path, 1000, 0.4, "idna")
+
+
 def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path):
     """FAULTS 16."""
     path = tmp_path / "a.txt"
