@@ -147,7 +147,7 @@ def row_of_object(
 
     A list in the place of the source is one text, its parts joined by spaces; a list in
     the place of a target is several references. A label that is not text is written as
-    JSON.
+    JSON; null is none.
 
     Args:
         number: Of the line or record.
@@ -174,6 +174,8 @@ def row_of_object(
 
 
 def _label(value: Any) -> str:
+    if value is None:
+        raise TypeError("a text without a label")
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

@@ -46,6 +46,10 @@ def test_a_json_label_is_one_value_whatever_it_is(label):
     assert (text, found if label == "spam" else json.loads(found)) == ("a", label)
 
 
+def test_a_text_whose_label_is_null_has_none():
+    assert _json({"t": "a", "l": None}, "t", "l", labels=True) == "columns"
+
+
 @pytest.mark.parametrize("line", [b"{", b"", b"nul", b"[" * 100_000])
 def test_a_line_that_is_no_json_is_a_reject(line):
     row = line_formats.JsonLines(("src", "tgt"), False, "utf-8").row(1, [line])
