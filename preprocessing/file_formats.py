@@ -223,7 +223,7 @@ def read_parquet(
         labels: Whether the target is a label.
 
     Raises:
-        exits.Refusal: If it is no Parquet file, or has no such columns.
+        exits.Refusal: If it is no Parquet file, is damaged, or has no such columns.
     """
     if isinstance(path, locations.RemotePath):
         raise exits.Refusal(
@@ -238,18 +238,28 @@ def read_parquet(
             exits.BAD_DATA, f"{path}: is not a Parquet file ({error})"
         ) from None
     with file:
-        wanted = {
-            path.split(".")[0] for column in columns for path in column.split("+")
-        }
         there = list(file.schema_arrow.names)
+        wanted = {
+            path if path in there else path.split(".")[0]
+            for column in columns
+            for path in ([column] if column in there else column.split("+"))
+        }
         if missing := sorted(wanted - set(there)):
             raise exits.Refusal(
                 exits.BAD_DATA,
                 f"{path}: has no column {missing[0]!r}, it has {there}; see --columns",
             )
         number = 0
-        for batch in file.iter_batches(_PARQUET_ROWS, columns=sorted(wanted)):
+        for batch in _batches(path, file, sorted(wanted)):
             for record in batch.to_pylist():
                 number += 1
                 shown = json.dumps(record, default=str, ensure_ascii=False).encode()
                 yield line_formats.row_of_object(number, record, columns, shown, labels)
+
+
+def _batches(path: locations.Location, file: Any, columns: list[str]) -> Iterator[Any]:
+    """Yields a Parquet file's parts, or refuses one that cannot be read."""
+    try:
+        yield from file.iter_batches(_PARQUET_ROWS, columns=columns)
+    except (OSError, ValueError) as error:
+        raise lines.damaged(path, error) from None

@@ -164,6 +164,8 @@ def row_of_object(
             references = [
                 text for path in columns[1:] for text in _all_texts(content, path)
             ]
+    except UnicodeDecodeError:
+        return _undecodable(number, raw)
     except (LookupError, TypeError, ValueError):
         references = []
     if not references:
@@ -176,6 +178,8 @@ def row_of_object(
 def _label(value: Any) -> str:
     if value is None:
         raise TypeError("a text without a label")
+    if isinstance(value, bytes):
+        return value.decode()
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
@@ -199,6 +203,8 @@ def _at(content: Any, path: str) -> Any:
 def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
+    elif isinstance(value, bytes):  # of Parquet without a logical type: Spark, Hive
+        yield value.decode()
     elif isinstance(value, bool) or value is None or isinstance(value, dict):
         raise TypeError(f"{value!r} is not a text")
     elif isinstance(value, (int, float)):

@@ -183,3 +183,35 @@ def test_a_column_that_a_parquet_file_does_not_have_is_named(tmp_path):
     path.write_bytes(b"PAR1 but no more")
     with pytest.raises(exits.Refusal, match="is not a Parquet file"):
         list(file_formats.read_parquet(path, ("a", "b"), labels=False))
+
+
+def test_parquet_columns_may_have_dots_and_plus_signs_in_their_names(tmp_path):
+    path = tmp_path / "a.parquet"
+    table = pyarrow.Table.from_pylist([{"en+GB": "a", "t.fr": "x", "n": 1}])
+    pyarrow.parquet.write_table(table, path)
+    (row,) = file_formats.read_parquet(path, ("en+GB", "t.fr"), labels=False)
+    assert (row.src, row.references, row.problem) == (b"a", (b"x",), "")
+
+
+@pytest.mark.parametrize("labels", [False, True])
+def test_parquet_bytes_are_text_if_they_can_be_decoded(tmp_path, labels):
+    """Spark and Hive write text without saying that it is text."""
+    path = tmp_path / "a.parquet"
+    pairs = [("é".encode(), b"x"), (b"b", b"\xff"), (b"\xff", b"x")]
+    table = pyarrow.Table.from_pylist([{"a": src, "b": tgt} for src, tgt in pairs])
+    pyarrow.parquet.write_table(table, path)
+    first, *others = file_formats.read_parquet(path, ("a", "b"), labels=labels)
+    assert (first.src, first.references, first.problem) == ("é".encode(), (b"x",), "")
+    assert [(row.references, row.problem) for row in others] == [((), "encoding")] * 2
+
+
+def test_a_damaged_parquet_file_is_refused(tmp_path):
+    path = tmp_path / "a.parquet"
+    table = pyarrow.Table.from_pylist([{"a": f"{n}", "b": "x"} for n in range(9000)])
+    pyarrow.parquet.write_table(table, path, compression="gzip")
+    content = bytearray(path.read_bytes())
+    content[100:10_000] = bytes(9_900)
+    path.write_bytes(content)
+    with pytest.raises(exits.Refusal, match="a.parquet: damaged or cut short") as error:
+        list(file_formats.read_parquet(path, ("a", "b"), labels=False))
+    assert error.value.code == exits.BAD_DATA
