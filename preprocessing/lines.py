@@ -209,6 +209,8 @@ def open_bytes(path: locations.Location) -> IO[bytes] | gzip.GzipFile:
     """Opens a file, `.gz` or plain, for reading its content."""
     if path.suffix != ".gz":
         return path.open("rb")
+    if not path.stat().st_size:  # gzip would take it for the end of nothing
+        raise damaged(path, EOFError("it is empty, which no .gz file is"))
     if isinstance(path, locations.RemotePath):
         return gzip.GzipFile(fileobj=path.open("rb"), mode="rb")
     return gzip.open(path, "rb")

@@ -55,7 +55,7 @@ def test_members_of_a_gzip_file_are_read_one_after_the_other(tmp_path):
     assert list(lines.read(path, 100, "utf-8")) == [b"a", b"b"]
 
 
-@pytest.mark.parametrize("keep", [5, 30, -9, -1])
+@pytest.mark.parametrize("keep", [0, 5, 30, -9, -1])
 def test_a_cut_gzip_file_is_refused(tmp_path, keep):
     """FAULTS 15."""
     path = tmp_path / "a.gz"
