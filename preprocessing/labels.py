@@ -96,7 +96,13 @@ def renaming(task: config.TaskConfig) -> dict[str, str] | None:
                 exits.MISSING_INPUT,
                 f"--label_map={path}: no such file; or write OLD=NEW,...",
             )
-        lines = [line for line in path.read_text("utf-8").split("\n") if line]
+        try:
+            text = path.read_text("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise exits.Refusal(
+                exits.BAD_DATA, f"--label_map={path}: is not UTF-8 ({error.reason})"
+            ) from None
+        lines = [line for line in text.split("\n") if line]
         pairs = [line.rstrip("\r").partition("\t")[::2] for line in lines]
         lacking = [old for old, new in pairs if not new]
         where = f"--label_map={path}"

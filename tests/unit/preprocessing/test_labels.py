@@ -22,6 +22,16 @@ def test_numbers_are_ordered_by_value():
     assert labels.in_order({"10", "9", "b", "-1", "a"}) == ["-1", "9", "10", "a", "b"]
 
 
+def test_a_file_of_names_may_have_a_byte_order_mark_and_must_be_utf_8(tmp_path):
+    path = tmp_path / "map.tsv"
+    path.write_bytes("\ufeff0\tné\n".encode())
+    assert labels.renaming(_task(label_map=(str(path),))) == {"0": "né"}
+    path.write_bytes("0\tné\n".encode("latin-1"))
+    with pytest.raises(exits.Refusal, match="--label_map=.*: is not UTF-8") as error:
+        labels.renaming(_task(label_map=(str(path),)))
+    assert error.value.code == exits.BAD_DATA
+
+
 @pytest.mark.parametrize("as_file", [True, False])
 def test_a_map_renames_labels_given_inline_or_as_a_file(tmp_path, as_file):
     entries: tuple[str, ...] = ("0=neg", "1=pos")
