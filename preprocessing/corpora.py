@@ -151,7 +151,7 @@ def _named(corpus: corpus_config.CorpusConfig, split: str) -> list[tuple[str, fl
 
 def _matches(flag: str, pattern: str) -> list[locations.Location]:
     found = [locations.locate(pattern)]
-    if glob.has_magic(pattern):
+    if glob.has_magic(pattern) and not found[0].is_file():  # a name may hold brackets
         if isinstance(found[0], locations.RemotePath):
             found = list(found[0].parent.glob(found[0].name))
         else:

@@ -130,6 +130,13 @@ def test_globs_are_read_in_the_order_of_their_names(tmp_path):
     ]
 
 
+def test_a_file_whose_name_looks_like_a_glob_is_that_file(tmp_path):
+    for name in ("a[1].tsv", "a1.tsv"):
+        (tmp_path / name).write_text(f"{name}\tx\n")
+    corpus = corpus_config.CorpusConfig(train=(str(tmp_path / "a[1].tsv"),))
+    assert _rows(corpus) == [(1, b"a[1].tsv", (b"x",))]
+
+
 def test_the_built_in_dictionary_keeps_words_apart_and_variants_together():
     by_split = {
         source.split: list(source.read_rows())
