@@ -1,6 +1,5 @@
 """Where the text comes from: knobs, and the layout of each split."""
 
-import codecs
 import dataclasses
 import re
 
@@ -211,8 +210,8 @@ class CorpusConfig:
         own = "" if split == "train" else f"{split}_"
         shown = f"--{own}columns={','.join(layout.columns)}"
         try:
-            codecs.lookup(layout.encoding)
-        except LookupError:
+            "".encode(layout.encoding)
+        except (LookupError, UnicodeError):  # those of bytes, such as hex, too
             raise ValueError(
                 f"--{own}encoding={layout.encoding}: no such encoding; Python's names "
                 "count, such as latin-1 or cp1252"

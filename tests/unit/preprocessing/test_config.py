@@ -24,6 +24,7 @@ from preprocessing import config, corpus_config, subword_config
         ({"train": ("a",), "format": "regex", "pattern": "(?P<src>.*)"}, "named src"),
         ({"train": ("a",), "encoding": "klingon"}, "--encoding=klingon"),
         ({"train": ("a",), "test_encoding": "klingon"}, "--test_encoding=klingon"),
+        ({"train": ("a",), "encoding": "hex"}, "--encoding=hex: no such encoding"),
         ({"train": ("a",), "delimiter": "::"}, "--delimiter=::"),
         ({"train": ("a", "b"), "train_names": ("x",)}, "--train_names has 1 entries"),
         ({"train": ("a",), "train_weights": ("none",)}, "--train_weights=none"),
