@@ -155,6 +155,7 @@ class CorpusConfig:
             )
         for split in _SPLITS:
             self._check_split(split)
+        self._check_used()
         self._check_named()
         shares = (self.valid_fraction, self.test_fraction)
         if min(shares) < 0 or sum(shares) >= 1:
@@ -233,6 +234,25 @@ class CorpusConfig:
             )
         if layout.format == "regex":
             _check_pattern(own, layout.pattern)
+
+    def _check_used(self) -> None:
+        """Refuses flags of a layout that no file given has."""
+        kinds = {self.layout(split).format for split in _SPLITS if getattr(self, split)}
+        read_by = {
+            "columns": {"tsv", "csv", "jsonl", "tmx", "parquet"},
+            "header": {"tsv", "csv"},
+            "delimiter": {"csv"},
+            "pattern": {"regex"},
+        }
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        for name, formats in read_by.items():
+            asked = getattr(self, name)
+            if asked != defaults[name] and not kinds & formats:
+                told = " or ".join(sorted(formats))
+                raise ValueError(
+                    f"--{name} is for --train, --valid or --test files of --format="
+                    f"{told}, and there is none"
+                )
 
     def _check_named(self) -> None:
         given = len(self.train or self.train_src) or 1

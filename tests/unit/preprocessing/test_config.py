@@ -26,6 +26,15 @@ from preprocessing import config, corpus_config, subword_config
         ({"train": ("a",), "test_encoding": "klingon"}, "--test_encoding=klingon"),
         ({"train": ("a",), "encoding": "hex"}, "--encoding=hex: no such encoding"),
         ({"train": ("a",), "delimiter": "::"}, "--delimiter=::"),
+        ({"train": ("a",), "delimiter": ";"}, "--delimiter is for .* --format=csv"),
+        ({"train": ("a",), "pattern": ".*"}, "--pattern is for .* --format=regex"),
+        ({"train": ("a",), "format": "jsonl", "header": True}, "--header is for"),
+        ({"train": ("a",), "format": "po", "columns": ("1", "2")}, "--columns is for"),
+        ({"corpus": "numbers", "columns": ("1", "2")}, "--columns is for"),
+        (
+            {"train_src": ("a",), "train_tgt": ("b",), "columns": ("1", "2")},
+            "--columns is for .* --format=csv or jsonl",
+        ),
         ({"train": ("a", "b"), "train_names": ("x",)}, "--train_names has 1 entries"),
         ({"train": ("a",), "train_weights": ("none",)}, "--train_weights=none"),
         ({"train": ("a",), "train_weights": ("0",)}, "--train_weights=0"),
@@ -34,6 +43,25 @@ from preprocessing import config, corpus_config, subword_config
 def test_a_corpus_that_is_not_clear_is_refused(given, message):
     with pytest.raises(ValueError, match=message):
         corpus_config.CorpusConfig(**given)
+
+
+def test_flags_of_a_layout_may_be_for_any_of_the_splits():
+    corpus = corpus_config.CorpusConfig(
+        train_src=("a",),
+        train_tgt=("b",),
+        valid=("c",),
+        valid_format="regex",
+        test=("d",),
+        test_format="csv",
+        columns=("1", "3"),
+        delimiter=";",
+        header=True,
+        pattern="(?P<src>.*) (?P<tgt>.*)",
+    )
+    assert (corpus.layout("test").delimiter, corpus.layout("test").header) == (
+        ";",
+        True,
+    )
 
 
 @pytest.mark.parametrize(
