@@ -7,6 +7,7 @@ from pipeline import knobs
 MODEL_TYPES = ("unigram", "bpe", "char", "word")
 NORMALIZATIONS = ("nmt_nfkc", "nmt_nfkc_cf", "nfkc", "nfkc_cf", "none")
 _IN_RULES = ("lowercase", "unescape_html", "remove_zero_width", "plain_punctuation")
+_SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")
 _LEARNING = (
     "vocab_size",
     "shared_vocab",
@@ -104,11 +105,17 @@ class SubwordConfig:
             size = getattr(self, name)
             if size is not None and not 8 <= size <= 65_000:
                 raise ValueError(f"--{name} must be in [8, 65000], got {size}")
-        if not 0.9 <= self.character_coverage <= 1:
+        if not 0.98 <= self.character_coverage <= 1:  # SentencePiece's own bounds
             raise ValueError(
-                "--character_coverage must be in [0.9, 1], got "
+                "--character_coverage must be in [0.98, 1], got "
                 f"{self.character_coverage}"
             )
+        for symbol in self.user_defined_symbols:
+            if symbol in _SPECIAL:
+                raise ValueError(
+                    f"--user_defined_symbols={symbol}: is there already, with an id of "
+                    "its own"
+                )
         if self.spm_sample < 0:
             raise ValueError(f"--spm_sample must be at least 0, got {self.spm_sample}")
         if not 1 <= self.spm_threads <= 1024:

@@ -70,6 +70,8 @@ def test_flags_of_a_layout_may_be_for_any_of_the_splits():
         ({"vocab_size": 3}, "--vocab_size"),
         ({"vocab_size": 70_000}, "--vocab_size"),
         ({"character_coverage": 0.1}, "--character_coverage"),
+        ({"character_coverage": 0.97}, r"--character_coverage must be in \[0.98, 1\]"),
+        ({"user_defined_symbols": ("<a>", "</s>")}, "--user_defined_symbols=</s>: is"),
         ({"shared_vocab": True, "src_vocab_size": 100}, "--src_vocab_size needs sep"),
         ({"spm_model": "a", "tgt_model_type": "bpe"}, "--tgt_model_type needs sep"),
         ({"spm_model": "a", "lowercase": True}, "--spm_model and --lowercase excl"),
