@@ -230,6 +230,20 @@ class BuildConfig:
         for name in ("tgt_vocab_size", "tgt_model_type"):
             if getattr(self.subwords, name) is not None:
                 raise ValueError(f"--{name} needs --task=pairs: labels have no text")
+        fixed = self.subwords.type("src") in ("char", "word")
+        if self.subwords.subword_samples and fixed:
+            raise ValueError(
+                f"--subword_samples={self.subwords.subword_samples}: "
+                f"{self.subwords.type('src')} models have one segmentation; use "
+                "unigram or bpe"
+            )
+        for split in ("train", "valid", "test"):
+            columns = self.corpus.layout(split).columns
+            if getattr(self.corpus, split) and len(columns) > 2:
+                raise ValueError(
+                    f"--columns={','.join(columns)}: with --task=labels there are two, "
+                    "text and label; a+b joins two"
+                )
         for name in ("max_ratio", "drop_identical", "tgt_script"):
             if getattr(self.cleaning, name):
                 raise ValueError(f"--{name} needs --task=pairs: labels have no text")

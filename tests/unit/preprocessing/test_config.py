@@ -153,12 +153,32 @@ def test_labels_that_cannot_be_are_refused(given, message):
     ],
 )
 def test_labels_have_no_target_text(group, given):
-    groups = {
+    with pytest.raises(ValueError, match="pairs, not labels|labels have no text"):
+        _labelled(**{group: given})
+
+
+def _labelled(**groups) -> config.BuildConfig:
+    given = {
         "output": config.OutputConfig(data_dir="a"),
         "corpus": corpus_config.CorpusConfig(train=("a",)),
         "task": config.TaskConfig(task="labels"),
         "subwords": subword_config.SubwordConfig(),
         "cleaning": config.CleaningConfig(),
     }
-    with pytest.raises(ValueError, match="pairs, not labels|labels have no text"):
-        config.BuildConfig(**{**groups, group: given})
+    return config.BuildConfig(**(given | groups))
+
+
+def test_a_text_of_one_segmentation_has_no_samples_whatever_its_label():
+    subwords = subword_config.SubwordConfig(subword_samples=2, src_model_type="char")
+    with pytest.raises(ValueError, match="--subword_samples=2: char models have one"):
+        _labelled(subwords=subwords)
+
+
+@pytest.mark.parametrize("split", ["train", "valid"])
+def test_a_label_is_one_column(split):
+    files = {"train": ("a",), split: ("a",), "format": "jsonl"}
+    joined = corpus_config.CorpusConfig(**files, columns=("title+text", "label"))
+    assert _labelled(corpus=joined).corpus.columns == ("title+text", "label")
+    corpus = corpus_config.CorpusConfig(**files, columns=("title", "text", "label"))
+    with pytest.raises(ValueError, match="--columns=title,text,label: .* a.b joins"):
+        _labelled(corpus=corpus)
