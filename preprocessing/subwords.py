@@ -57,9 +57,14 @@ def learn(
             sentencepiece.SentencePieceTrainer.Train(
                 sentence_iterator=source, model_writer=model, **options
             )
-    except RuntimeError as error:
+    except (RuntimeError, UnicodeDecodeError) as error:  # of a rule file not in UTF-8
         if source.error is not None:
             raise source.error from None
+        of_rules = isinstance(error, UnicodeDecodeError) or "builder.cc" in str(error)
+        if subwords.normalize_rules and of_rules:
+            raise exits.Refusal(
+                exits.BAD_DATA, f"--normalize_rules={subwords.normalize_rules}: {error}"
+            ) from None
         raise exits.Refusal(
             exits.BAD_DATA,
             f"--{side}_model_type={kind} --{side}_vocab_size={subwords.size(side)}: "

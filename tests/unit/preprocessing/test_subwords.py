@@ -119,6 +119,19 @@ def test_a_rule_file_of_the_user_decides_alone(tmp_path):
     assert processor.Normalize("A ﬁ").replace("▁", " ").strip() == "b ﬁ"
 
 
+@pytest.mark.parametrize(
+    "rules", [b"Zz\t0062\n", b"", b"D800\t61\n", b"\t0041\n", b"\xff\t\x80\n"]
+)
+def test_a_rule_file_that_is_none_is_named(tmp_path, rules):
+    path = tmp_path / "rules.tsv"
+    path.write_bytes(rules)
+    with pytest.raises(
+        exits.Refusal, match="^--normalize_rules=.*rules.tsv: "
+    ) as error:
+        _processor(normalize_rules=str(path))
+    assert error.value.code == exits.BAD_DATA
+
+
 def test_user_symbols_are_one_piece_and_unknown_characters_bytes():
     processor = _processor(
         vocab_size=400, byte_fallback=True, user_defined_symbols=("<sep>",)
