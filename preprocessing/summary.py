@@ -62,10 +62,12 @@ def _notes(done: manifest.Manifest) -> list[str]:
     ]
     for split, counts in done.overlap.items():
         if counts["pairs"] or counts["sources"]:
+            way_out = dict.fromkeys(("pair", "source"), "")
+            way_out[done.settings["same_by"]] = _way_out(done, "drop_overlap")
             told.append(
-                f"{counts['pairs']:,} training pairs are also in {split}, "
-                f"{counts['sources']:,} have a source of {split}"
-                f"{_way_out(done, 'drop_overlap')}"
+                f"{counts['pairs']:,} training pairs are also in {split}"
+                f"{way_out['pair']}, {counts['sources']:,} have a source of {split}"
+                f"{way_out['source']}"
             )
     return told
 
@@ -90,7 +92,7 @@ def _unknown(name: str, split: manifest.Split, done: manifest.Manifest) -> str:
 
 
 def _way_out(done: manifest.Manifest, flag: str) -> str:
-    return " (left out)" if done.settings[flag] else f"; see --{flag}"
+    return " (left out)" if done.settings[flag] else f" (see --{flag})"
 
 
 def _reasons(rejects: dict[str, int]) -> str:
