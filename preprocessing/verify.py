@@ -11,7 +11,6 @@ import collections
 import dataclasses
 import functools
 import gzip
-import pathlib
 import sys
 import zlib
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from pipeline import (
     files,
     frames,
     knobs,
+    locations,
     manifest,
     progress,
     records,
@@ -52,7 +52,7 @@ class VerifyConfig:
 
 def main(asked: VerifyConfig) -> None:
     """Verifies everything; the first thing that is wrong ends it."""
-    data_dir = pathlib.Path(asked.data_dir)
+    data_dir = locations.locate(asked.data_dir)
     facts = manifest.read(data_dir)
     src, tgt = _vocabularies(facts, data_dir)
     _check_rejects(facts, data_dir)
@@ -85,7 +85,7 @@ def main(asked: VerifyConfig) -> None:
 
 
 def _vocabularies(
-    facts: manifest.Manifest, data_dir: pathlib.Path
+    facts: manifest.Manifest, data_dir: locations.Location
 ) -> tuple[vocabulary.Vocabulary, vocabulary.Vocabulary | None]:
     """Returns those of source and target, none where the target is a label."""
     entries = [facts.src_vocabulary]
@@ -101,7 +101,7 @@ def _vocabularies(
 
 def _sample(
     facts: manifest.Manifest,
-    data_dir: pathlib.Path,
+    data_dir: locations.Location,
     name: str,
     count: int,
     vocabularies: tuple[vocabulary.Vocabulary, vocabulary.Vocabulary | None],
@@ -124,7 +124,7 @@ def _sample(
             return
 
 
-def _check_rejects(facts: manifest.Manifest, data_dir: pathlib.Path) -> None:
+def _check_rejects(facts: manifest.Manifest, data_dir: locations.Location) -> None:
     """Counts what was left out, and that the numbers of each split add up."""
     told: collections.Counter[str] = collections.Counter()
     for name, split in facts.splits.items():
@@ -145,13 +145,19 @@ def _check_rejects(facts: manifest.Manifest, data_dir: pathlib.Path) -> None:
         lines = gzip.decompress(path.read_bytes()).split(b"\n")[1:-1]
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise _wrong(path, f"damaged ({error})") from None
-    found = collections.Counter(line.split(b"\t")[2].decode() for line in lines)
+    fields = [line.split(b"\t") for line in lines]
+    if short := [row for row, parts in enumerate(fields, 2) if len(parts) < 4]:
+        raise _wrong(path, f"line {short[0]} has not the fields of a reject")
+    found = collections.Counter(parts[2].decode() for parts in fields)
     if found != told:
         raise _wrong(path, f"has {dict(found)}, the manifest says {dict(told)}")
 
 
 def _check_shard(
-    path: pathlib.Path, shard: manifest.Shard, sizes: tuple[int, int], num_labels: int
+    path: locations.Location,
+    shard: manifest.Shard,
+    sizes: tuple[int, int],
+    num_labels: int,
 ) -> collections.Counter[str]:
     """Reads a shard: frames, hash, lengths, ids, labels; returns what is unknown."""
     if damage := frames.locate_damage(path):
@@ -199,7 +205,9 @@ def _check_shard(
     return unknown
 
 
-def _check_histogram(data_dir: pathlib.Path, name: str, split: manifest.Split) -> None:
+def _check_histogram(
+    data_dir: locations.Location, name: str, split: manifest.Split
+) -> None:
     lengths = np.concatenate(
         [
             sidecars.read_lengths(data_dir / shard.name, shard.records)
@@ -214,7 +222,7 @@ def _check_histogram(data_dir: pathlib.Path, name: str, split: manifest.Split) -
 
 
 def _check_unknown(
-    data_dir: pathlib.Path,
+    data_dir: locations.Location,
     name: str,
     split: manifest.Split,
     found: collections.Counter[str],
@@ -228,7 +236,7 @@ def _check_unknown(
         raise _wrong(data_dir / manifest.FILENAME, f"{name}: {differing[0]}")
 
 
-def _wrong(path: pathlib.Path, what: str) -> exits.Refusal:
+def _wrong(path: locations.Location, what: str) -> exits.Refusal:
     return exits.Refusal(
         exits.BAD_DATA,
         f"{path}: {what}; build the data directory again, with --overwrite",

@@ -45,6 +45,12 @@ def test_a_good_directory_is_said_to_be_good(data_dir):
     assert "340 records in 5 shards are as the manifest says" in out
 
 
+def test_a_directory_on_a_remote_file_system_is_verified(data_dir):
+    """`file://` stands for `gs://`: both go through tf.io.gfile."""
+    out = programs.succeed(VERIFY, f"--data_dir=file://{data_dir}", "--sample=1")
+    assert f"file://{data_dir}: 340 records in 5 shards are as the man" in out
+
+
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
@@ -60,6 +66,12 @@ def test_a_good_directory_is_said_to_be_good(data_dir):
                 gzip.compress(b"source\tline\treason\ttext\na\t1\tempty\t\n")
             ),
             "rejects.tsv.gz: has {'empty': 1}",
+        ),
+        (
+            lambda d: (d / "rejects.tsv.gz").write_bytes(
+                gzip.compress(b"source\tline\treason\ttext\na\t1\n")
+            ),
+            "rejects.tsv.gz: line 2 has not the fields",
         ),
         (lambda d: (d / "rejects.tsv.gz").unlink(), "rejects.tsv.gz: is missing"),
         (
