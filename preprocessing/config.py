@@ -180,9 +180,9 @@ class OutputConfig:
 
     @property
     def location(self) -> locations.Location:
-        """The data directory, which may be remote."""
+        """The data directory, which may be remote; where a link leads to."""
         found = locations.locate(self.data_dir)
-        return found.absolute() if isinstance(found, pathlib.Path) else found
+        return found.resolve() if isinstance(found, pathlib.Path) else found
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -220,6 +220,19 @@ def test_overwrite_never_removes_the_input_or_a_neighbour(tmp_path):
     assert (tmp_path / "data.tmp-old").is_dir()
 
 
+def test_a_link_is_followed_to_the_directory_that_is_replaced(tmp_path):
+    (tmp_path / "pairs.tsv").write_text("ba du\tab\n" * 30)
+    (tmp_path / "disk" / "mine").mkdir(parents=True)
+    (tmp_path / "data").symlink_to(tmp_path / "disk" / "mine")
+    programs.succeed(BUILD, *_flags(tmp_path, tmp_path / "data", "--overwrite"))
+    assert (tmp_path / "data").is_symlink()
+    assert manifest.read(tmp_path / "disk" / "mine").splits["train"].num_records
+    assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == [
+        "mine",
+        "mine.lock",
+    ]
+
+
 def test_of_two_builds_at_once_the_second_is_refused(corpus, tmp_path):
     """FAULTS 6."""
     flags = _flags(corpus, tmp_path / "data")
