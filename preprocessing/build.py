@@ -57,6 +57,13 @@ def main(build: config.BuildConfig) -> int:
     target = build.output.location
     if isinstance(target, locations.RemotePath):
         return _build_remote(build, target)
+    is_there = (target / manifest.FILENAME).is_file() and not build.output.overwrite
+    if target.is_mount() and not is_there:
+        raise exits.Refusal(
+            exits.USAGE,
+            f"--data_dir={target}: is a mount point, which nothing can be moved into "
+            "the place of; name a directory inside it",
+        )
     with (
         directories.ended_by_signals(),
         # First, so that a worker that outlives this process does not hold the lock.

@@ -1,6 +1,7 @@
 """What a user can get wrong: one line on stderr, and the exit code that says what."""
 
 import os
+import pathlib
 import shutil
 import subprocess
 
@@ -97,6 +98,17 @@ def test_a_data_directory_must_be_there_and_finished(tmp_path, module, flags):
         *flags,
     )
     _refused(66, "has no manifest.json", module, f"--data_dir={tmp_path}", *flags)
+
+
+def test_a_mount_point_is_no_place_to_move_a_directory_to():
+    _refused(
+        64,
+        "--data_dir=/proc: is a mount",
+        BUILD,
+        "--corpus=numbers",
+        "--data_dir=/proc",
+    )
+    assert not pathlib.Path("/proc.lock").exists()
 
 
 def test_a_vocabulary_that_is_not_the_manifests_is_refused(own_data_dir, tmp_path):
