@@ -29,6 +29,8 @@ _DISK_ERRORS = {
     errno.EPIPE,
     errno.EROFS,
     errno.EMFILE,
+    errno.EBUSY,
+    errno.EXDEV,
     errno.ENFILE,
 }
 _MISSING_ERRORS = {

@@ -18,6 +18,8 @@ def _raising(error):
         (exits.Refusal(exits.BAD_DATA, "a.txt: is bad"), 65),
         (OSError(errno.ENOSPC, "No space left on device", "a.txt"), 74),
         (OSError(errno.EFBIG, "File too large", "a.txt"), 74),
+        (OSError(errno.EBUSY, "Device or resource busy", "a.txt"), 74),
+        (OSError(errno.EXDEV, "Invalid cross-device link", "a.txt"), 74),
         (FileNotFoundError(errno.ENOENT, "No such file", "a.txt"), 66),
         (PermissionError(errno.EACCES, "Permission denied", "a.txt"), 66),
     ],
