@@ -83,7 +83,7 @@ def from_directory(
     Args:
         data_dir: Its path, or a URL that TensorFlow can read.
         split: `train`, `valid` or `test`.
-        batch: Budgets and buckets, a mixture of directories; the defaults if None.
+        batch: Budgets and buckets, a mixture to train on; the defaults if None.
         seed: Of the order of the examples.
 
     Raises:
@@ -91,7 +91,7 @@ def from_directory(
     """
     asked = batch or config.BatchConfig()
     home = locations.locate(data_dir)
-    corpora = mixing.corpora(home, asked)
+    corpora = mixing.corpora_of(home, asked, split)
     entries = corpora[0].facts.pair_vocabularies()
     vocabularies = vocabulary.load(corpora[0].directory, entries)
     return PlannedDataset(

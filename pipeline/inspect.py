@@ -93,7 +93,7 @@ def main(asked: InspectConfig) -> None:
         raise exits.Refusal(
             exits.USAGE, "--compare: the idiomatic pipeline is one for pairs of texts"
         )
-    corpora = mixing.corpora(data_dir, asked.batch)
+    corpora = mixing.corpora_of(data_dir, asked.batch, asked.show.split)
     for corpus in corpora:
         manifest.check_files(corpus.facts, corpus.directory, asked.show.split)
     runtime.start()

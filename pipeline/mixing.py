@@ -71,6 +71,15 @@ def corpora(data_dir: locations.Location, asked: config.BatchConfig) -> list[Cor
     ]
 
 
+def corpora_of(
+    home: locations.Location, asked: config.BatchConfig, split: str
+) -> list[Corpus]:
+    """Returns what to read for a split: the mixture to train on, else `home` alone."""
+    if split == "train":
+        return corpora(home, asked)
+    return [Corpus(home, manifest.read(home))]
+
+
 def rates(weights: list[float], sizes: list[int], temperature: float) -> list[float]:
     """Returns how often a pair of each corpus comes in an epoch.
 

@@ -190,6 +190,21 @@ def test_inspect_shows_the_buckets_and_ends_with_json(data_dir, tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_inspect_shows_the_valid_split_of_the_directory_whatever_the_mixture(
+    data_dir, tmp_path
+):
+    other = small_data.make(
+        tmp_path, count=40, spm_model=data_dir / "shared.model", seed=4
+    )
+    page = programs.succeed(
+        "pipeline.inspect",
+        f"--data_dir={data_dir}",
+        f"--mix={data_dir}:1,{other}:3",
+        "--split=valid",
+    )
+    assert json.loads(page.splitlines()[-1])["examples"] == 20
+
+
 def test_inspect_finds_damage_and_says_where(data_dir, tmp_path):
     """FAULTS 23."""
     broken = tmp_path / "data"

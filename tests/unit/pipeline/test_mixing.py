@@ -6,6 +6,7 @@ import pytest
 from pipeline import (
     config,
     data_sources,
+    dataset,
     exits,
     input_pipeline,
     locations,
@@ -97,6 +98,21 @@ def test_temperature_makes_shares_more_equal():
     assert shares[0] == pytest.approx(0.1)
     assert 0.1 < shares[1] < 0.5
     assert shares[2] == pytest.approx(0.5, abs=1e-6)
+
+
+def test_a_mixture_is_for_training_and_other_splits_are_those_of_the_directory(
+    directories,
+):
+    home = locations.locate(directories[0])
+    asked = _config(directories, ":1", ":3")
+    assert len(mixing.corpora_of(home, asked, "train")) == 2
+    for split in ("valid", "test"):
+        (alone,) = mixing.corpora_of(home, asked, split)
+        assert (alone.directory, alone.rate) == (home, 1)
+    assert (
+        dataset.from_directory(directories[0], "valid", asked).source.plan.num_examples
+        == 20
+    )
 
 
 @pytest.mark.parametrize("seed", range(20))
