@@ -93,7 +93,8 @@ def rates(weights: list[float], sizes: list[int], temperature: float) -> list[fl
         sizes: Pairs of each.
         temperature: Above 0.
     """
-    powers = [weight ** (1 / temperature) for weight in weights]
+    most = max(weights)  # or a low temperature would leave the range of numbers
+    powers = [(weight / most) ** (1 / temperature) for weight in weights]
     return [
         round(power / sum(powers) * sum(sizes) / size, _DIGITS)
         for power, size in zip(powers, sizes, strict=True)

@@ -100,6 +100,11 @@ def test_temperature_makes_shares_more_equal():
     assert shares[2] == pytest.approx(0.5, abs=1e-6)
 
 
+def test_a_low_temperature_gives_all_to_the_largest():
+    sizes = [900_000, 100_000]
+    assert mixing.rates(sizes, sizes, 0.001) == [pytest.approx(10 / 9), 0]
+
+
 def test_a_mixture_is_for_training_and_other_splits_are_those_of_the_directory(
     directories,
 ):
