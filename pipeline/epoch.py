@@ -33,7 +33,8 @@ class Epoch(NamedTuple):
 
 def of(plan: plan_lib.Plan, max_pools: int | None = None) -> Epoch:
     """Returns the first epoch of a plan in numbers, or of its first pools."""
-    columns = zip(*_pools(plan, max_pools), strict=True)
+    none = tuple(np.zeros(0, np.int64) for _ in range(4))  # where all are too long
+    columns = zip(none, *_pools(plan, max_pools), strict=True)
     buckets, rows, real_rows, real_tokens = map(np.concatenate, columns)
     padded = rows * (plan.buckets.src + plan.buckets.tgt)[buckets]
     return Epoch(
@@ -41,7 +42,7 @@ def of(plan: plan_lib.Plan, max_pools: int | None = None) -> Epoch:
         rows=rows,
         real_rows=real_rows,
         real_tokens=real_tokens,
-        fill=float(real_tokens.sum() / padded.sum()),
+        fill=float(real_tokens.sum() / max(padded.sum(), 1)),
     )
 
 
