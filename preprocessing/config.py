@@ -238,7 +238,13 @@ class BuildConfig:
                 "unigram or bpe"
             )
         for split in ("train", "valid", "test"):
-            columns = self.corpus.layout(split).columns
+            layout = self.corpus.layout(split)
+            columns = layout.columns
+            if layout.reference_separator is not None:
+                raise ValueError(
+                    f"--reference_separator={layout.reference_separator} needs "
+                    "--task=pairs: a text has one label"
+                )
             if getattr(self.corpus, split) and len(columns) > 2:
                 raise ValueError(
                     f"--columns={','.join(columns)}: with --task=labels there are two, "

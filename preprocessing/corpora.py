@@ -91,7 +91,7 @@ def sources(
             make = functools.partial(_parallel, layout)
         found += [
             dataclasses.replace(
-                make(paths),
+                _several_references(make(paths), layout.reference_separator),
                 name=name or " | ".join(path.name for path in paths),
                 split=deal,
                 weight=weight,
@@ -246,6 +246,25 @@ def _single(
     return dataclasses.replace(
         source, encodings=(), read_rows=read_other[layout.format]
     )
+
+
+def _several_references(source: Source, separator: str | None) -> Source:
+    """Returns a source of which one place holds several references, if it does."""
+    if separator is None:
+        return source
+    if source.reader is not None:
+        reader = line_formats.SeveralReferences(source.reader, separator)
+        return dataclasses.replace(source, reader=reader)
+    assert source.read_rows is not None
+    parted = functools.partial(_parted_rows, source.read_rows, separator.encode())
+    return dataclasses.replace(source, read_rows=parted)
+
+
+def _parted_rows(
+    read: Callable[[], Iterator[rows.Row]], separator: bytes
+) -> Iterator[rows.Row]:
+    for row in read():
+        yield rows.parted(row, separator)
 
 
 def _positions(

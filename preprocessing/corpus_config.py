@@ -25,6 +25,7 @@ class Layout:
         header: Whether the first line names the columns.
         delimiter: Between the fields of a CSV line.
         encoding: Of the text, in Python's words.
+        reference_separator: Between several references in one place; None for one.
     """
 
     format: str
@@ -33,6 +34,7 @@ class Layout:
     header: bool
     delimiter: str
     encoding: str
+    reference_separator: str | None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -108,6 +110,11 @@ class CorpusConfig:
     encoding: str = knobs.knob(
         "utf-8", "Of the text files, such as latin-1, cp1252, shift_jis or utf-16."
     )
+    reference_separator: str | None = knobs.knob(
+        None,
+        "What stands between several references in the place of one, such as '|'; a "
+        "training pair is made of each.",
+    )
     valid_format: str | None = knobs.knob(
         None, "--format of the validation files.", choices=FORMATS
     )
@@ -117,6 +124,9 @@ class CorpusConfig:
     valid_pattern: str | None = knobs.knob(None, "--pattern of the validation files.")
     valid_header: bool | None = knobs.knob(None, "--header of the validation files.")
     valid_encoding: str | None = knobs.knob(None, "--encoding of the validation files.")
+    valid_reference_separator: str | None = knobs.knob(
+        None, "--reference_separator of the validation files."
+    )
     test_format: str | None = knobs.knob(
         None, "--format of the test files.", choices=FORMATS
     )
@@ -124,6 +134,9 @@ class CorpusConfig:
     test_pattern: str | None = knobs.knob(None, "--pattern of the test files.")
     test_header: bool | None = knobs.knob(None, "--header of the test files.")
     test_encoding: str | None = knobs.knob(None, "--encoding of the test files.")
+    test_reference_separator: str | None = knobs.knob(
+        None, "--reference_separator of the test files."
+    )
     valid_fraction: float = knobs.knob(
         0.0, "Share of the training pairs set apart for validation."
     )
@@ -155,6 +168,12 @@ class CorpusConfig:
             )
         for split in _SPLITS:
             self._check_split(split)
+            separator = self.layout(split).reference_separator
+            if self.corpus and separator is not None:
+                raise ValueError(
+                    f"--reference_separator={separator} is for files; "
+                    f"--corpus={self.corpus} has its references apart"
+                )
         self._check_used()
         self._check_named()
         shares = (self.valid_fraction, self.test_fraction)
@@ -188,6 +207,8 @@ class CorpusConfig:
             header=header and kind in _BY_POSITION,
             delimiter={"tab": "\t", "\\t": "\t"}.get(self.delimiter, self.delimiter),
             encoding=getattr(self, f"{own}encoding") or self.encoding,
+            reference_separator=getattr(self, f"{own}reference_separator")
+            or self.reference_separator,
         )
 
     def _check_split(self, split: str) -> None:

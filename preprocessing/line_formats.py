@@ -140,6 +140,23 @@ class Regex:
         return rows.Row(number, src.encode(errors=bad), (tgt.encode(errors=bad),))
 
 
+@dataclasses.dataclass(frozen=True)
+class SeveralReferences:
+    """A format of which one place holds several references.
+
+    Attributes:
+        reader: Of the format.
+        separator: What stands between them.
+    """
+
+    reader: LineReader
+    separator: str
+
+    def row(self, number: int, texts: Sequence[bytes]) -> rows.Row:
+        """Returns the row of line `number`."""
+        return rows.parted(self.reader.row(number, texts), self.separator.encode())
+
+
 def row_of_object(
     number: int, content: Any, columns: Sequence[str], raw: bytes, labels: bool
 ) -> rows.Row:

@@ -33,3 +33,17 @@ def one_line(text: str) -> str:
     'a b'
     """
     return _NEWLINES.sub(" ", text).strip() if _NEWLINES.search(text) else text
+
+
+def parted(row: Row, separator: bytes) -> Row:
+    """Returns a row whose references are what stands between separators, stripped.
+
+    Empty ones are left out, unless there is no other.
+
+    >>> parted(Row(1, b"read", (b"R IY D | R EH D",)), b"|").references
+    (b'R IY D', b'R EH D')
+    """
+    texts = [
+        text.strip() for whole in row.references for text in whole.split(separator)
+    ]
+    return row._replace(references=tuple(filter(None, texts)) or tuple(texts[:1]))

@@ -35,6 +35,10 @@ from preprocessing import config, corpus_config, subword_config
             {"train_src": ("a",), "train_tgt": ("b",), "columns": ("1", "2")},
             "--columns is for .* --format=csv or jsonl",
         ),
+        (
+            {"corpus": "numbers", "test_reference_separator": "|"},
+            "--reference_separator=. is for files",
+        ),
         ({"train": ("a", "b"), "train_names": ("x",)}, "--train_names has 1 entries"),
         ({"train": ("a",), "train_weights": ("none",)}, "--train_weights=none"),
         ({"train": ("a",), "train_weights": ("0",)}, "--train_weights=0"),
@@ -150,10 +154,15 @@ def test_labels_that_cannot_be_are_refused(given, message):
         ("subwords", subword_config.SubwordConfig(tgt_vocab_size=100)),
         ("cleaning", config.CleaningConfig(max_ratio=2)),
         ("corpus", corpus_config.CorpusConfig(corpus="numbers")),
+        (
+            "corpus",
+            corpus_config.CorpusConfig(train=("a",), valid_reference_separator="|"),
+        ),
     ],
 )
 def test_labels_have_no_target_text(group, given):
-    with pytest.raises(ValueError, match="pairs, not labels|labels have no text"):
+    told = "pairs, not labels|labels have no text|a text has one label"
+    with pytest.raises(ValueError, match=told):
         _labelled(**{group: given})
 
 

@@ -85,6 +85,25 @@ def test_further_target_files_of_a_test_set_are_references(tmp_path):
     assert _rows(corpus)[2:] == [(1, b"a", (b"x", b"X")), (2, b"b", (b"y", b"Y"))]
 
 
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [("tsv", "a\tx y | z\nb\t|\nc\n"), ("csv", '1,2\na,"x y|z"\nb,|\nc\n')],
+)
+def test_one_place_may_hold_several_references(tmp_path, kind, text):
+    (tmp_path / "valid").write_text(text)
+    corpus = corpus_config.CorpusConfig(
+        train=(str(tmp_path / "valid"),),
+        valid=(str(tmp_path / "valid"),),
+        format=kind,
+        header=kind == "csv",
+        valid_reference_separator="|",
+    )
+    train, valid = (_rows(corpus)[part] for part in (slice(0, 3), slice(3, 6)))
+    # A field of nothing but separators is empty, and a row without one stays bad.
+    assert [row[2] for row in valid] == [(b"x y", b"z"), (b"",), ()]
+    assert [len(row[2]) for row in train] == [1, 1, 0]
+
+
 def test_corpora_have_names_and_weights(tmp_path):
     for name in "abc":
         (tmp_path / f"{name}.tsv").write_text(f"{name}\tx\n")

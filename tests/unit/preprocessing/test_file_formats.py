@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipeline import exits
 from preprocessing import corpus_config, file_formats
 
-LAYOUT = corpus_config.Layout("csv", (), None, False, ",", "utf-8")
+LAYOUT = corpus_config.Layout("csv", (), None, False, ",", "utf-8", None)
 TWO = ((0,), (1,))
 
 
