@@ -89,6 +89,13 @@ def sources(
         else:
             groups = _parallel_groups(corpus, split)
             make = functools.partial(_parallel, layout)
+            sizes = {len(paths) for group in groups for paths in group}
+            if task == "labels" and sizes - {2}:
+                raise exits.Refusal(
+                    exits.USAGE,
+                    f"--{split}_tgt names more files than --{split}_src: with "
+                    "--task=labels a text has one label",
+                )
         found += [
             dataclasses.replace(
                 _several_references(make(paths), layout.reference_separator),

@@ -83,6 +83,8 @@ def test_further_target_files_of_a_test_set_are_references(tmp_path):
         test_tgt=(files["one"], files["two"]),
     )
     assert _rows(corpus)[2:] == [(1, b"a", (b"x", b"X")), (2, b"b", (b"y", b"Y"))]
+    with pytest.raises(exits.Refusal, match="--test_tgt names more files"):
+        _rows(corpus, "labels")
 
 
 @pytest.mark.parametrize(
