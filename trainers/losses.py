@@ -119,7 +119,9 @@ def logits_of(hidden: tf.Tensor, vectors: tf.Tensor, num_subwords: int) -> tf.Te
     return tf.nn.bias_add(logits, tf.constant(lowest, logits.dtype))
 
 
-def is_correct(logits: tf.Tensor, targets: tf.Tensor, best: tf.Tensor) -> tf.Tensor:
+def is_correct(
+    logits: tf.Tensor, targets: tf.Tensor, best: tf.Tensor | None = None
+) -> tf.Tensor:
     """Returns which targets are best, float32 [N]: 1 where no logit is larger.
 
     Both are of one product: in 16 bits its rounding is larger than what parts the best
@@ -128,8 +130,10 @@ def is_correct(logits: tf.Tensor, targets: tf.Tensor, best: tf.Tensor) -> tf.Ten
     Args:
         logits: float [N, V].
         targets: int32 [N].
-        best: The largest of each row, float [N].
+        best: The largest of each row, float [N], where it is known.
     """
+    if best is None:
+        best = tf.reduce_max(logits, -1)
     return tf.cast(tf.gather(logits, targets, batch_dims=1) >= best, tf.float32)
 
 

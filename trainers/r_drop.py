@@ -1,7 +1,8 @@
 """R-Drop: what a model says with one dropout and with another is drawn together.
 
 Liang et al. 2021, https://arxiv.org/abs/2106.14448, section 2. A batch is run twice, so
-a step costs twice as much. With P and Q what the two passes say, the loss of a token is
+a step has twice the work and memory. With P and Q what the two passes say, the loss of
+a token is
 
     (loss(P) + loss(Q)) / 2  +  a / 4  (KL(P || Q) + KL(Q || P))
 
@@ -89,17 +90,11 @@ def _compared(
             losses.logits_of(states, vectors, one.num_subwords)  # [N, V]
             for states in (hidden, again)
         ]
-        best = [tf.reduce_max(scores, -1) for scores in logits]
-        correct = [
-            tf.stop_gradient(losses.is_correct(scores, one.targets, most))
-            for scores, most in zip(logits, best, strict=True)
-        ]
         log_z = [tf.reduce_logsumexp(scores, -1) for scores in logits]
-        shares = [
-            tf.exp(scores - z[:, None]) for scores, z in zip(logits, log_z, strict=True)
+        correct = [
+            tf.stop_gradient(losses.is_correct(scores, one.targets))
+            for scores in logits
         ]
-        gap = logits[0] - logits[1]
-        apart = shares[0] - shares[1]
 
         def gradient(
             of_one: tf.Tensor,
@@ -109,17 +104,18 @@ def _compared(
             of_divergence: tf.Tensor,
         ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             del of_correct, of_correct_again  # only counted, never differentiated
-            by_logits = [
-                tf.cast(
-                    share * (upstream + sign * (gap - mean)) + sign * apart,
-                    hidden.dtype,
-                )
-                for share, upstream, sign in (
-                    (shares[0], of_one[:, None], of_divergence[:, None]),
-                    (shares[1], of_other[:, None], -of_divergence[:, None]),
-                )
-                for mean in (tf.reduce_sum(share * gap, -1, keepdims=True),)
-            ]
+            # Made anew, so that two arrays are held between the passes and not five.
+            shares = _shares(logits, log_z)
+            gap, apart = logits[0] - logits[1], shares[0] - shares[1]
+            by_logits = []
+            for share, upstream, pull in (
+                (shares[0], of_one, of_divergence),
+                (shares[1], of_other, -of_divergence),
+            ):
+                mean = tf.reduce_sum(share * gap, -1, keepdims=True)
+                pulled = pull[:, None] * (share * (gap - mean) + apart)
+                total = upstream[:, None] * share + pulled
+                by_logits.append(tf.cast(total, hidden.dtype))
             return (
                 tf.matmul(by_logits[0], vectors),
                 tf.matmul(by_logits[1], vectors),
@@ -127,7 +123,10 @@ def _compared(
                 + tf.matmul(by_logits[1], again, transpose_a=True),
             )
 
-        divergence = tf.reduce_sum(apart * gap, -1)
+        shares = _shares(logits, log_z)
+        divergence = tf.reduce_sum(
+            (shares[0] - shares[1]) * (logits[0] - logits[1]), -1
+        )
         return (log_z[0], correct[0], log_z[1], correct[1], divergence), gradient
 
     narrow = tf.cast(one.vectors, one.hidden.dtype)
@@ -135,3 +134,10 @@ def _compared(
         one.hidden, other.hidden, narrow
     )
     return (log_z, correct), (log_z_again, correct_again), divergence
+
+
+def _shares(logits: list[tf.Tensor], log_z: list[tf.Tensor]) -> list[tf.Tensor]:
+    """Returns the softmax of each, float [N, V], for log-sum-exps, float [N]."""
+    return [
+        tf.exp(scores - z[:, None]) for scores, z in zip(logits, log_z, strict=True)
+    ]

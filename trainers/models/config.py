@@ -144,8 +144,9 @@ class ModelConfig:
     )
     r_drop: float = knobs.knob(
         0.0,
-        "R-Drop: runs each batch twice, with other dropout, and draws what is said "
-        "together, by this weight (often 1 to 5); a step costs twice as much.",
+        "R-Drop: runs each batch twice, with other dropout, and adds this weight times "
+        "the divergence of the two predictions to the loss (often 1 to 5; 0 for one "
+        "pass); up to twice the time and memory.",
     )
     transformer: TransformerConfig = dataclasses.field(
         default_factory=TransformerConfig
@@ -178,12 +179,22 @@ class ModelConfig:
     def _check_r_drop(self) -> None:
         if self.r_drop < 0:
             raise ValueError(f"--r_drop must be at least 0, got {self.r_drop}")
-        if self.r_drop and not self.dropout_rate:
+        if not self.r_drop:
+            return
+        rates = [self.dropout_rate]
+        if self.model == "transformer":
+            rates.append(self.transformer.attention_dropout_rate)
+        if max(rates) < 1 / 256:  # the step that rates come in, see `noise`
             raise ValueError(
                 f"--r_drop={self.r_drop} compares two dropouts: --dropout_rate must be "
-                "above 0"
+                "at least 1/256"
             )
-        if self.r_drop and self.model == "keras":
+        if self.rnn.sampling_probability:
+            raise ValueError(
+                f"--r_drop={self.r_drop} compares two runs of one input, and "
+                f"--sampling_probability={self.rnn.sampling_probability} makes two"
+            )
+        if self.model == "keras":
             raise ValueError(
                 f"--r_drop={self.r_drop} is not for --model=keras, which draws its "
                 "dropout by itself"

@@ -13,13 +13,13 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline import batching, vocabulary
-from trainers import losses, noise, r_drop
+from trainers import losses, noise
 from trainers.decoding import decoder
 from trainers.models import config as model_config
-from trainers.models import layers, recurrent, recurrent_encoder
+from trainers.models import layers, recurrent, recurrent_encoder, seq2seq_model
 
 
-class RepeatVector(tf.Module):
+class RepeatVector(seq2seq_model.Seq2SeqModel):
     """Encoder, the same vector at every position, decoder."""
 
     def __init__(
@@ -40,8 +40,7 @@ class RepeatVector(tf.Module):
             rng: Draws the initial weights.
             dtype: What it computes in; its weights are float32.
         """
-        super().__init__()
-        self._config = config
+        super().__init__(config)
         self._dtype = tf.as_dtype(dtype)
         width = recurrent_encoder.embedding_width(config)
         self.src_embedding = layers.Embedding(src_vocab_size, width, rng=rng)
@@ -75,18 +74,6 @@ class RepeatVector(tf.Module):
             tf.convert_to_tensor(self.output.vectors),
             tf.gather(flat, real),
             num_subwords=self.output.size,
-        )
-
-    def losses(
-        self, batch: batching.Batch, *, smoothing: tf.Tensor, draw: noise.Noise
-    ) -> losses.Losses:
-        """Returns the loss over the real target tokens of a batch, in sums."""
-        return r_drop.losses_of(
-            self.outputs,
-            batch,
-            weight=self._config.r_drop,
-            smoothing=smoothing,
-            draw=draw,
         )
 
     def start(self, src_ids: tf.Tensor) -> decoder.State:

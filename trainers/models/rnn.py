@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline import batching, vocabulary
-from trainers import losses, noise, r_drop
+from trainers import losses, noise
 from trainers.decoding import decoder
 from trainers.models import (
     cells,
@@ -29,6 +29,7 @@ from trainers.models import (
     recurrent_decoder,
     recurrent_encoder,
     scheduled_sampling,
+    seq2seq_model,
 )
 from trainers.models import config as model_config
 
@@ -69,7 +70,7 @@ class Bridge(tf.Module):
         return tuple(initial)
 
 
-class Rnn(tf.Module):
+class Rnn(seq2seq_model.Seq2SeqModel):
     """Encoder and decoder over subwords; the output layer is the target embedding.
 
     Attributes:
@@ -97,8 +98,7 @@ class Rnn(tf.Module):
             rng: Draws the initial weights.
             dtype: What it computes in; its weights are float32.
         """
-        super().__init__()
-        self._config = config
+        super().__init__(config)
         self._dtype = tf.as_dtype(dtype)
         width = recurrent_encoder.embedding_width(config)
         self.tgt_embedding = layers.Embedding(tgt_vocab_size, width, rng=rng)
@@ -127,18 +127,6 @@ class Rnn(tf.Module):
             tf.convert_to_tensor(self.tgt_embedding.vectors),
             tf.gather(flat, real),
             num_subwords=self.tgt_embedding.size,
-        )
-
-    def losses(
-        self, batch: batching.Batch, *, smoothing: tf.Tensor, draw: noise.Noise
-    ) -> losses.Losses:
-        """Returns the loss over the real target tokens of a batch, in sums."""
-        return r_drop.losses_of(
-            self.outputs,
-            batch,
-            weight=self._config.r_drop,
-            smoothing=smoothing,
-            draw=draw,
         )
 
     def start(self, src_ids: tf.Tensor) -> decoder.State:

@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline import batching, vocabulary
-from trainers import losses, noise, r_drop
+from trainers import losses, noise
 from trainers.decoding import decoder
-from trainers.models import attention, layers, transformer_layers
+from trainers.models import attention, layers, seq2seq_model, transformer_layers
 from trainers.models import config as model_config
 
 
@@ -28,7 +28,7 @@ class Memory(NamedTuple):
     mask: tf.Tensor
 
 
-class Transformer(tf.Module):
+class Transformer(seq2seq_model.Seq2SeqModel):
     """Encoder and decoder over subwords."""
 
     def __init__(
@@ -55,8 +55,7 @@ class Transformer(tf.Module):
         Raises:
             ValueError: If embeddings of two vocabularies are to be one.
         """
-        super().__init__()
-        self._config = config
+        super().__init__(config)
         self._dtype = tf.as_dtype(dtype)
         self._pre = config.transformer.norm == "pre"
         ties = _ties(config.transformer.tied_embeddings, shared=shared)
@@ -104,18 +103,6 @@ class Transformer(tf.Module):
             tf.convert_to_tensor(self._output.vectors),
             tf.gather(flat, real),
             num_subwords=self._output.size,
-        )
-
-    def losses(
-        self, batch: batching.Batch, *, smoothing: tf.Tensor, draw: noise.Noise
-    ) -> losses.Losses:
-        """Returns the loss over the real target tokens of a batch, in sums."""
-        return r_drop.losses_of(
-            self.outputs,
-            batch,
-            weight=self._config.r_drop,
-            smoothing=smoothing,
-            draw=draw,
         )
 
     def start(self, src_ids: tf.Tensor) -> decoder.State:

@@ -191,6 +191,23 @@ def test_r_drop_compares_two_dropouts_of_a_batch(name):
 
 
 @every_model
+def test_two_lanes_of_r_drop_add_up_to_the_whole(name):
+    """Promise P4: each lane has its noise, in both passes."""
+    model = _model(name, dropout_rate=0.3, r_drop=2.0)
+    smoothing, step = tf.constant(0.1), tf.constant(7, tf.int64)
+    whole, *lanes = (
+        model.losses(
+            _batch(rows),
+            smoothing=smoothing,
+            draw=noise.Noise(1, step, lanes=noise.Lanes(first, num)),
+        )
+        for rows, first, num in ((ROWS, 0, 2), (ROWS[:2], 0, 1), (ROWS[2:], 1, 1))
+    )
+    sums = [sum(pair) for pair in zip(*lanes, strict=True)]
+    np.testing.assert_allclose(whole, sums, rtol=1e-5)
+
+
+@every_model
 def test_decoding_step_by_step_gives_the_loss_of_the_whole(name):
     model = _model(name)
     batch = _batch(ROWS)

@@ -202,12 +202,19 @@ def test_dropout_is_drawn_anew_each_step_and_the_same_for_the_same():
         ({"attention_dropout_rate": 1.0}, "--attention_dropout_rate"),
         ({"positions": "rotary", "d_model": 24, "num_heads": 8}, "--positions=rotary"),
         ({"r_drop": -1.0}, "--r_drop must be at least 0, got -1"),
-        ({"r_drop": 1.0, "dropout_rate": 0.0}, "--r_drop=1.0 compares two dropouts"),
+        ({"r_drop": 1.0, "dropout_rate": 0.003}, "--r_drop=1.0 compares two dropouts"),
+        ({"r_drop": 1.0, "sampling_probability": 0.1}, "--sampling_probability=0.1"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(given, message):
     with pytest.raises(ValueError, match=message):
         small_models.transformer_config(**given)
+
+
+def test_r_drop_may_compare_dropouts_of_attention_alone():
+    small_models.transformer_config(
+        r_drop=1.0, dropout_rate=0.0, attention_dropout_rate=0.1
+    )
 
 
 def test_attention_to_the_source_is_that_of_the_loss_and_sees_no_padding():
