@@ -152,53 +152,65 @@ def label_names(scratch: str, chunk: chunks_lib.Chunk) -> Iterator[str]:
 
 def fingerprints(
     scratch: str, chunk: chunks_lib.Chunk
-) -> Iterator[tuple[bytes, tuple[int, int, int]]]:
-    """Yields (hash, (split, chunk, row)) of each pair, and of each source."""
+) -> Iterator[tuple[bytes, tuple[int, int, int, int]]]:
+    """Yields a hash of each row and pair, and of each source, and what it is of.
+
+    That is its split, chunk, row, and bits of `duplicates`: whether of a whole row,
+    whether of a pair.
+    """
     _, found = duplicates.fingerprinter(_job(scratch).build)(chunk)
-    rows = (found["row"] - np.uint64(chunk.first_row)).tolist()
-    splits = found["split"].tolist()
-    for kind, name in ((_BY_PAIR, "pair"), (_BY_SOURCE, "src")):
-        hashes = np.ascontiguousarray(found[name]).tobytes()
-        for index, (split, row) in enumerate(zip(splits, rows, strict=True)):
+    sources = found[found["of"] & duplicates.WHOLE > 0]
+    for kind, name, some in ((_BY_PAIR, "pair", found), (_BY_SOURCE, "src", sources)):
+        rows = (some["row"] - np.uint64(chunk.first_row)).tolist()
+        hashes = np.ascontiguousarray(some[name]).tobytes()
+        places = zip(some["split"].tolist(), rows, some["of"].tolist(), strict=True)
+        for index, (split, row, of) in enumerate(places):
             key = kind + hashes[8 * index : 8 * index + 8]
-            yield key, (split, chunk.number, row)
+            yield key, (split, chunk.number, row, of)
 
 
 def resolve(
     cleaning: config.CleaningConfig,
-    same: tuple[bytes, Iterable[tuple[int, int, int]]],
+    same: tuple[bytes, Iterable[tuple[int, int, int, int]]],
 ) -> Iterator[tuple[str, Any]]:
     """Yields the overlap that equal pairs or sources make, and marks for their rows.
+
+    See `duplicates._resolve`, which does the same where all are in one place.
 
     The rows are gone through twice and never held: any number may be equal.
 
     Args:
         cleaning: What is left out.
-        same: A hash, and split, chunk and row of each that has it.
+        same: A hash, and split, chunk, row and bits of each that has it.
     """
     key, found = same
     kind = key[:1]
     decides = _BY_PAIR if cleaning.same_by == "pair" else _BY_SOURCE
-    num_train, held_out = 0, set()
+    counted = duplicates.PAIR if kind == _BY_PAIR else duplicates.WHOLE
+    num_train = num_counted = 0
+    held_out = set()
     first: tuple[int, int] | None = None
-    for split, chunk, row in found:
+    for split, chunk, row, of in found:
         if split:
             held_out.add(split)
             continue
         num_train += 1
+        num_counted += bool(of & counted)
         first = (chunk, row) if first is None else min(first, (chunk, row))
-    if not num_train:
-        return
-    for split in held_out:
+    for split in held_out if num_counted else ():
         what = "pairs" if kind == _BY_PAIR else "sources"
-        yield "overlap", ((manifest.SPLITS[split], what), num_train)
+        yield "overlap", ((manifest.SPLITS[split], what), num_counted)
     overlaps = held_out and cleaning.drop_overlap
     if kind != decides or not (overlaps or (cleaning.dedup and num_train > 1)):
         return
-    mark = duplicates.IS_OVERLAP if overlaps else duplicates.IS_DUPLICATE
-    for split, chunk, row in found:
-        if not split and (overlaps or (chunk, row) != first):
-            yield "marks", (chunk // BLOCK_CHUNKS, (chunk, row, mark))
+    for split, chunk, row, of in found:
+        block = chunk // BLOCK_CHUNKS
+        if split:
+            continue
+        if overlaps and of & counted:
+            yield "marks", (block, (chunk, row, duplicates.IS_OVERLAP))
+        elif cleaning.dedup and of & duplicates.WHOLE and (chunk, row) != first:
+            yield "marks", (block, (chunk, row, duplicates.IS_DUPLICATE))
 
 
 def put_marks(

@@ -23,10 +23,11 @@ KEEP, IS_DUPLICATE, IS_OVERLAP = 0, 1, 2
 _PARTITION_BYTES = 16 << 20
 _MAX_PARTITIONS = 256
 _DEFAULT_PARTITIONS = 64
-_TOGETHER = 100  # rows that are cleaned at once, before each of them is
+_TOGETHER = 100  # rows that are cleaned together first, one by one if that fails
+WHOLE, PAIR = 1, 2  # bits of what a fingerprint is of: all of a row, one of its pairs
 _SPLITS = ("train", "valid", "test")
 _FINGERPRINT = np.dtype(
-    [("src", "<u8"), ("pair", "<u8"), ("row", "<u8"), ("split", "u1")]
+    [("src", "<u8"), ("pair", "<u8"), ("row", "<u8"), ("split", "u1"), ("of", "u1")]
 )
 
 
@@ -42,24 +43,36 @@ class Fingerprinter:
         self._build = build
 
     def __call__(self, chunk: chunks.Chunk) -> tuple[int, np.ndarray]:
-        """Returns the number of rows, and fingerprints of those whose text is kept."""
+        """Returns the number of rows, and fingerprints of those whose text is kept.
+
+        A row with several references, of which training makes a pair each, has one as a
+        whole and one for each pair.
+        """
         found = []
         read = chunk.rows()
         splits = splitting.splits_of(chunk, read, self._build)
         kept = _kept(read, splits, self._build.cleaning)
         for number, (row, split) in enumerate(zip(read, splits, strict=True)):
-            if not kept[number]:
+            if not kept[number] or not self._is_written(chunk, row, split):
                 continue  # it goes for a reason of its own, so nothing repeats it
             src = row.src.strip()
-            texts = tuple(map(bytes.strip, row.references))
+            texts = dict.fromkeys(map(bytes.strip, row.references))
             source = _hash(src)
             place = (chunk.first_row + number, _SPLITS.index(split))
-            found.append((source, _hash(b"\x1f".join((src, *texts))), *place))
-            if split != "train" and len(texts) > 1:
-                # A training pair with any one of the references is in this split too.
-                pairs = [_hash(b"\x1f".join((src, text))) for text in texts]
-                found += [(source, pair, *place) for pair in pairs]
+            whole = _hash(b"\x1f".join((src, *texts)))
+            if len(texts) == 1:
+                found.append((source, whole, *place, WHOLE | PAIR))
+                continue
+            found.append((source, whole, *place, WHOLE))
+            pairs = [_hash(b"\x1f".join((src, text))) for text in texts]
+            found += [(source, pair, *place, PAIR) for pair in pairs]
         return chunk.size, np.array(found, _FINGERPRINT)
+
+    def _is_written(self, chunk: chunks.Chunk, row: rows.Row, split: str) -> bool:
+        """Returns whether the weight of a row's corpus lets it be there."""
+        if split != "train" or chunk.weight == 1:
+            return True
+        return splitting.copies(chunk, row, self._build) > 0
 
 
 def _kept(
@@ -82,8 +95,8 @@ class Marks:
     """Which training rows are left out, by row number.
 
     Attributes:
-        overlap: For valid and test, how many training rows are in them: `pairs`, and
-            `sources` where at least the source is.
+        overlap: For valid and test, how many training pairs are in them: `pairs`, and
+            of how many rows at least the source is: `sources`.
     """
 
     def __init__(
@@ -180,19 +193,26 @@ def _resolve(
     marks: np.ndarray,
     totals: dict[str, dict[str, int]],
 ) -> None:
-    """Marks the rows of a partition and counts the overlap."""
+    """Marks the rows of a partition and counts the overlap.
+
+    A row repeats another one that came before if that has all of it, as a whole or as
+    one of its pairs. It overlaps if one of its pairs is held out.
+    """
     key = "pair" if bounds.same_by == "pair" else "src"
+    is_whole, is_pair = part["of"] & WHOLE > 0, part["of"] & PAIR > 0
     if bounds.dedup:
         order = np.lexsort((part["row"], part[key]))
         ordered = part[order]
-        again = ordered[1:][ordered[key][1:] == ordered[key][:-1]]
-        marks[again["row"]] = IS_DUPLICATE
+        again = (ordered[key][1:] == ordered[key][:-1]) & is_whole[order][1:]
+        marks[ordered["row"][1:][again]] = IS_DUPLICATE
     for index, name in enumerate(_SPLITS[1:], start=1):
         there = held[held["split"] == index]
-        totals[name]["pairs"] += int(np.isin(part["pair"], there["pair"]).sum())
-        totals[name]["sources"] += int(np.isin(part["src"], there["src"]).sum())
+        pairs = np.isin(part["pair"], there["pair"]) & is_pair
+        sources = np.isin(part["src"], there["src"]) & is_whole
+        totals[name]["pairs"] += int(pairs.sum())
+        totals[name]["sources"] += int(sources.sum())
         if bounds.drop_overlap:
-            marks[part["row"][np.isin(part[key], there[key])]] = IS_OVERLAP
+            marks[part["row"][pairs if key == "pair" else sources]] = IS_OVERLAP
 
 
 def _hash(content: bytes) -> int:

@@ -12,6 +12,7 @@ from preprocessing import (
     corpus_config,
     duplicates,
     rows,
+    splitting,
     subword_config,
 )
 
@@ -131,7 +132,40 @@ def test_any_reference_of_a_held_out_row_makes_a_training_pair_overlap(tmp_path)
     pairs = {"train": train, "valid": [(b"a", b"x", b" y")]}
     marks, overlap = _find(tmp_path / "a", pairs, drop_overlap=True)
     assert marks == [2, 2, 0, 2, 0]
-    assert overlap["valid"] == {"pairs": 3, "sources": 4}
+    assert overlap["valid"] == {"pairs": 4, "sources": 4}
+
+
+@pytest.mark.parametrize(
+    ("train", "expected"),
+    [
+        ([(b"a", b"x", b"y"), (b"a", b"y"), (b"a", b"z")], [0, 1, 0]),
+        ([(b"a", b"x"), (b"a", b"x", b"y")], [0, 0]),  # y was not there before
+        ([(b"a", b"x", b"y"), (b"a", b"x", b" y"), (b"a", b"x ", b"x")], [0, 1, 1]),
+    ],
+)
+def test_a_row_of_several_references_is_one_pair_for_each(tmp_path, train, expected):
+    assert _find(tmp_path / "dedup", {"train": train}, dedup=True)[0] == expected
+
+
+def test_a_row_overlaps_by_any_of_its_references(tmp_path):
+    pairs = {
+        "train": [(b"a", b"x", b"y"), (b"a", b"z", b"w")],
+        "test": [(b"a", b"y")],
+    }
+    marks, overlap = _find(tmp_path / "a", pairs, drop_overlap=True)
+    assert marks == [2, 0, 0]
+    assert overlap["test"] == {"pairs": 1, "sources": 2}
+
+
+def test_what_a_weight_leaves_out_is_repeated_by_nothing():
+    some = [rows.Row(n, b"%d" % n, (b"x",)) for n in range(1, 101)]
+    read = functools.partial(iter, some)
+    source = corpora.Source("half", "train", 0.5, (), read_rows=read)
+    (chunk,) = chunks_lib.of_sources([source], 1000)
+    _, found = duplicates.Fingerprinter(BUILD)(chunk)
+    written = [splitting.copies(chunk, row, BUILD) for row in some]
+    assert 20 < sum(written) < 80
+    assert [int(row in found["row"]) for row in range(100)] == written
 
 
 def test_rows_after_the_last_that_can_be_kept_have_marks_too(tmp_path):
