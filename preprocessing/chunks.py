@@ -60,11 +60,17 @@ class Chunk(NamedTuple):
                 zip(*sides, strict=True), start=self.first_line
             )
         ]
-        for index, line in enumerate(sides[0]):
-            if len(line) > self.longest:
-                found[index] = rows.Row(
-                    self.first_line + index, line, (), cleaning.TOO_LONG
-                )
+        cut = {
+            index
+            for side in sides
+            for index, line in enumerate(side)
+            if len(line) > self.longest
+        }
+        for index in cut:
+            whole = b"\t".join(side[index] for side in sides)
+            found[index] = rows.Row(
+                self.first_line + index, whole, (), cleaning.TOO_LONG
+            )
         return found
 
 

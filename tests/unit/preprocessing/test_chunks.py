@@ -25,3 +25,18 @@ def test_a_line_too_long_to_be_read_whole_is_not_taken_apart(tmp_path):
     first, second = chunk.rows()
     assert (first.problem, len(first.src)) == ("too_long", 16_001)
     assert second == (2, b"b", (b"y",), "")
+
+
+def test_a_cut_line_of_any_side_is_not_taken_apart(tmp_path):
+    """Or what was cut off would be lost where a line has several references."""
+    (tmp_path / "src").write_bytes(b"a\nb\n")
+    (tmp_path / "tgt").write_bytes(b"w|" * 1000 + b"\nx|y\n")
+    corpus = corpus_config.CorpusConfig(
+        train_src=(str(tmp_path / "src"),),
+        train_tgt=(str(tmp_path / "tgt"),),
+        reference_separator="|",
+    )
+    (chunk,) = chunks.of_sources(corpora.sources(corpus, "pairs", 100), 100)
+    first, second = chunk.rows()
+    assert first == (1, b"a\t" + (b"w|" * 51)[:101], (), "too_long")
+    assert second == (2, b"b", (b"x", b"y"), "")
