@@ -11,6 +11,8 @@ _SPLITS = ("train", "valid", "test")
 _PARALLEL = tuple(f"{split}_{side}" for split in _SPLITS for side in ("src", "tgt"))
 _WITH_LANGUAGES = ("tmx",)
 _BY_POSITION = ("tsv", "csv")
+_OF_FILES_OF_PAIRS = ("format", "columns", "pattern", "header")
+_TABS = {"tab": "\t", "\\t": "\t"}  # how a tab may be written in a flag
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,8 +114,8 @@ class CorpusConfig:
     )
     reference_separator: str | None = knobs.knob(
         None,
-        "What stands between several references in the place of one, such as '|'; a "
-        "training pair is made of each.",
+        "What stands between several references in one target field or line, such as "
+        "'|', or tab; a training pair is made of each.",
     )
     valid_format: str | None = knobs.knob(
         None, "--format of the validation files.", choices=FORMATS
@@ -151,8 +153,8 @@ class CorpusConfig:
     )
     max_reject_fraction: float = knobs.knob(
         0.05,
-        "Share of a file's lines that may be undecodable or not laid out as said "
-        "before it is refused.",
+        "Share of a file's lines that may be undecodable, not laid out as said, or "
+        "with a label that cannot be read, before it is refused.",
     )
 
     def __post_init__(self) -> None:
@@ -200,15 +202,16 @@ class CorpusConfig:
             header = not all(
                 part.isdecimal() for column in columns for part in column.split("+")
             )
+        separator = getattr(self, f"{own}reference_separator")
+        separator = separator or self.reference_separator
         return Layout(
             format=kind,
             columns=columns,
             pattern=getattr(self, f"{own}pattern") or self.pattern,
             header=header and kind in _BY_POSITION,
-            delimiter={"tab": "\t", "\\t": "\t"}.get(self.delimiter, self.delimiter),
+            delimiter=_TABS.get(self.delimiter, self.delimiter),
             encoding=getattr(self, f"{own}encoding") or self.encoding,
-            reference_separator=getattr(self, f"{own}reference_separator")
-            or self.reference_separator,
+            reference_separator=_TABS.get(separator or "", separator),
         )
 
     def _check_split(self, split: str) -> None:
@@ -233,7 +236,8 @@ class CorpusConfig:
         shown = f"--{own}columns={','.join(layout.columns)}"
         try:
             "".encode(layout.encoding)
-        except (LookupError, UnicodeError):  # those of bytes, such as hex, too
+            b"a".decode(layout.encoding, errors="replace")
+        except (LookupError, UnicodeError):  # hex is of bytes, idna of names of hosts
             raise ValueError(
                 f"--{own}encoding={layout.encoding}: no such encoding; Python's names "
                 "count, such as latin-1 or cp1252"
@@ -258,6 +262,14 @@ class CorpusConfig:
 
     def _check_used(self) -> None:
         """Refuses flags of a layout that no file given has."""
+        for split in _SPLITS[1:]:
+            own = ["encoding", "reference_separator"] if not self._files(split) else []
+            own += _OF_FILES_OF_PAIRS if not getattr(self, split) else ()
+            for name in own:
+                if getattr(self, f"{split}_{name}") not in (None, ()):
+                    raise ValueError(
+                        f"--{split}_{name} is for files of --{split}, and none is given"
+                    )
         kinds = {self.layout(split).format for split in _SPLITS if getattr(self, split)}
         read_by = {
             "columns": {"tsv", "csv", "jsonl", "tmx", "parquet"},
@@ -274,6 +286,10 @@ class CorpusConfig:
                     f"--{name} is for --train, --valid or --test files of --format="
                     f"{told}, and there is none"
                 )
+
+    def _files(self, split: str) -> tuple[str, ...]:
+        files: tuple[str, ...] = getattr(self, split) or getattr(self, f"{split}_src")
+        return files
 
     def _check_named(self) -> None:
         given = len(self.train or self.train_src) or 1

@@ -25,6 +25,17 @@ from preprocessing import config, corpus_config, subword_config
         ({"train": ("a",), "encoding": "klingon"}, "--encoding=klingon"),
         ({"train": ("a",), "test_encoding": "klingon"}, "--test_encoding=klingon"),
         ({"train": ("a",), "encoding": "hex"}, "--encoding=hex: no such encoding"),
+        ({"train": ("a",), "encoding": "idna"}, "--encoding=idna: no such encoding"),
+        ({"train": ("a",), "valid_columns": ("3", "4")}, "--valid_columns is for"),
+        ({"train": ("a",), "test_encoding": "cp1252"}, "--test_encoding is for files"),
+        (
+            {
+                "train": ("a",),
+                "valid_fraction": 0.1,
+                "valid_reference_separator": "|",
+            },
+            "--valid_reference_separator is for files of --valid, and none is given",
+        ),
         ({"train": ("a",), "delimiter": "::"}, "--delimiter=::"),
         ({"train": ("a",), "delimiter": ";"}, "--delimiter is for .* --format=csv"),
         ({"train": ("a",), "pattern": ".*"}, "--pattern is for .* --format=regex"),
@@ -122,8 +133,10 @@ def test_a_split_takes_the_common_layout_unless_it_has_its_own():
     corpus = corpus_config.CorpusConfig(
         train=("a",),
         columns=("text", "label"),
+        test=("b",),
         test_columns=("3", "1"),
         encoding="cp1252",
+        reference_separator="tab",
     )
     train, test = corpus.layout("train"), corpus.layout("test")
     assert (train.columns, train.header, train.encoding) == (
@@ -132,6 +145,7 @@ def test_a_split_takes_the_common_layout_unless_it_has_its_own():
         "cp1252",
     )
     assert (test.columns, test.header, test.encoding) == (("3", "1"), False, "cp1252")
+    assert train.reference_separator == test.reference_separator == "\t"
 
 
 @pytest.mark.parametrize(
@@ -156,7 +170,9 @@ def test_labels_that_cannot_be_are_refused(given, message):
         ("corpus", corpus_config.CorpusConfig(corpus="numbers")),
         (
             "corpus",
-            corpus_config.CorpusConfig(train=("a",), valid_reference_separator="|"),
+            corpus_config.CorpusConfig(
+                train=("a",), valid=("b",), valid_reference_separator="|"
+            ),
         ),
     ],
 )
