@@ -5,7 +5,7 @@ import pathlib
 
 import regex
 
-from pipeline import knobs, locations
+from pipeline import exits, knobs, locations
 from preprocessing import corpus_config, runner_config, subword_config
 
 TASKS = ("pairs", "labels")
@@ -180,9 +180,21 @@ class OutputConfig:
 
     @property
     def location(self) -> locations.Location:
-        """The data directory, which may be remote; where a link leads to."""
+        """The data directory, which may be remote; where a link leads to.
+
+        Raises:
+            exits.Refusal: If it is a link that leads to itself.
+        """
         found = locations.locate(self.data_dir)
-        return found.resolve() if isinstance(found, pathlib.Path) else found
+        if not isinstance(found, pathlib.Path):
+            return found
+        try:
+            return found.resolve()
+        except RuntimeError:
+            raise exits.Refusal(
+                exits.MISSING_INPUT,
+                f"--data_dir={self.data_dir}: is a link that leads back to itself",
+            ) from None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

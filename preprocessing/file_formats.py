@@ -88,7 +88,10 @@ def _csv_row(
 
 
 def _back(text: str) -> bytes:
-    return text.encode(errors="surrogateescape")
+    try:
+        return text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:  # a surrogate of the text itself, which UTF-7 can have
+        return text.encode(errors="surrogatepass")
 
 
 def read_tmx(

@@ -125,6 +125,12 @@ def test_a_workdir_that_is_no_run_is_refused(tmp_path):
         _refused(66, f"--workdir={tmp_path}", module, f"--workdir={tmp_path}")
 
 
+def test_a_data_directory_that_is_a_link_to_itself_is_refused(tmp_path):
+    (tmp_path / "data").symlink_to(tmp_path / "data")
+    flags = (f"--data_dir={tmp_path / 'data'}", "--corpus=numbers")
+    _refused(66, f"--data_dir={tmp_path / 'data'}: is a link", BUILD, *flags)
+
+
 @pytest.mark.parametrize(
     "module",
     [BUILD, TRAIN, "pipeline.inspect", "trainers.evaluate", "trainers.translate"],

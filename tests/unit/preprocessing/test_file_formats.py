@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import gzip
 import io
 
@@ -42,6 +43,13 @@ def test_short_bad_and_undecodable_csv_rows_are_rejects(tmp_path):
         (4, ""),
     ]
     assert found[2][1] == b"\xff\tx"
+
+
+def test_half_of_a_surrogate_pair_is_a_reject_too(tmp_path):
+    """UTF-7 can write one, without an error of its codec."""
+    layout = dataclasses.replace(LAYOUT, encoding="utf-7")
+    (row,) = _csv(tmp_path / "a.csv", b"+2AA-,x\n", layout)
+    assert (row[0], row[3]) == (1, "encoding")
 
 
 def test_a_quote_that_is_never_closed_is_refused_with_its_line(tmp_path):
