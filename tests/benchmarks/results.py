@@ -31,6 +31,7 @@ class Row(NamedTuple):
 
 
 AVERAGED = ("--split=test", "--checkpoints=average:10", "--beam_size=5")
+SPOKEN = ("--split=valid", "--checkpoints=average:3", "--beam_size=5")
 ROWS = {
     "agnews": Row("agnews", "seq2vec_agnews"),
     "banking77": Row("banking77", "seq2vec_banking77"),
@@ -39,11 +40,9 @@ ROWS = {
         "seq2seq_cmudict",
         ("--split=test", "--checkpoints=average:3", "--baseline"),
     ),
-    "cmudict_lstm": Row(
-        "cmudict",
-        "seq2seq_cmudict_lstm",
-        ("--split=valid", "--checkpoints=average:3", "--beam_size=5"),
-    ),
+    "cmudict_lstm": Row("cmudict_dev", "seq2seq_cmudict_lstm", SPOKEN),
+    "cmudict_lstm_plain": Row("cmudict_dev", "seq2seq_cmudict_lstm_plain", SPOKEN),
+    "cmudict_transformer": Row("cmudict_dev", "seq2seq_cmudict_transformer", SPOKEN),
     "fraeng": Row(
         "fraeng",
         "seq2seq_fraeng",
@@ -62,6 +61,16 @@ ROWS = {
     "numbers_lstm": Row("numbers", "seq2seq_numbers_lstm"),
     "scan_lstm": Row("scan", "seq2seq_scan_lstm"),
     "scan": Row("scan", "seq2seq_scan"),
+    "scitldr": Row(
+        "scitldr",
+        "seq2seq_scitldr",
+        (
+            "--split=test",
+            "--checkpoints=average:3",
+            "--beam_size=5",
+            "--no_repeat_ngram=3",
+        ),
+    ),
     "sst2": Row("sst2", "seq2vec_sst2"),
     "trec": Row("trec", "seq2vec_trec"),
 }
