@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainers import losses, r_drop
+from trainers import losses, noise, r_drop
 
 ROWS, WIDTH, SIZE = 7, 5, 11
 
@@ -49,6 +49,29 @@ def test_the_loss_is_that_of_the_paper_halved(seed, smoothing, weight, num_fille
     found = r_drop.of_two(*outputs, weight=weight, smoothing=smoothing)
     wanted = _oracle(*case, smoothing, weight)
     assert float(found.loss_sum) == pytest.approx(wanted, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("weight", "draw", "num_passes"),
+    [
+        (2.0, noise.Noise(1, tf.constant(3, tf.int64)), 2),
+        (0.0, noise.Noise(1, tf.constant(3, tf.int64)), 1),
+        (2.0, noise.NONE, 1),
+    ],
+)
+def test_a_batch_is_run_twice_only_where_two_dropouts_can_be_compared(
+    weight, draw, num_passes
+):
+    (one, _) = _outputs(*_case(1))
+    draws = []
+
+    def model(batch, draw):
+        assert batch == "batch"
+        draws.append(draw)
+        return one
+
+    r_drop.losses_of(model, "batch", weight=weight, smoothing=0.1, draw=draw)
+    assert len(draws) == num_passes
 
 
 def test_what_is_counted_is_the_mean_of_both_passes():
