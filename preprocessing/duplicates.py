@@ -1,6 +1,7 @@
 """Pairs that occur twice: within the training split, and in train and valid or test.
 
-Rows whose text is kept get two 64-bit hashes each, of the source and of the whole pair.
+Rows whose text is kept get two 64-bit hashes each, of the source and of the whole pair,
+and one more for each of several references.
 Those of training rows go to partition files by the hash of their source, so that rows
 that could be the same are in one file, and one partition is in memory at a time: the
 corpus may be larger than the memory. What comes out is a mark for each row.
