@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from typing import Any
 
 from pipeline import knobs
 
@@ -278,6 +279,7 @@ class CorpusConfig:
             "pattern": {"regex"},
         }
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        self._check_shared(defaults)
         for name, formats in read_by.items():
             asked = getattr(self, name)
             if asked != defaults[name] and not kinds & formats:
@@ -285,6 +287,23 @@ class CorpusConfig:
                 raise ValueError(
                     f"--{name} is for --train, --valid or --test files of --format="
                     f"{told}, and there is none"
+                )
+
+    def _check_shared(self, defaults: dict[str, Any]) -> None:
+        """Refuses what the splits may share where each has its own, or no files."""
+        readers = {
+            "format": [s for s in _SPLITS if getattr(self, s)],
+            "encoding": [s for s in _SPLITS if self._files(s)],
+        }
+        for name, splits in readers.items():
+            asked = getattr(self, name)
+            if asked != defaults[name] and not any(
+                split == "train" or getattr(self, f"{split}_{name}") is None
+                for split in splits
+            ):
+                raise ValueError(
+                    f"--{name}={asked}: no file of --train, --valid or --test is read "
+                    "by it"
                 )
 
     def _files(self, split: str) -> tuple[str, ...]:

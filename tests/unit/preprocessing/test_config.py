@@ -42,6 +42,18 @@ from preprocessing import config, corpus_config, subword_config
         ({"train": ("a",), "format": "jsonl", "header": True}, "--header is for"),
         ({"train": ("a",), "format": "po", "columns": ("1", "2")}, "--columns is for"),
         ({"corpus": "numbers", "columns": ("1", "2")}, "--columns is for"),
+        ({"corpus": "numbers", "format": "po"}, "--format=po: no file of --train"),
+        ({"corpus": "numbers", "encoding": "cp1252"}, "--encoding=cp1252: no file"),
+        (
+            {
+                "train_src": ("a",),
+                "train_tgt": ("b",),
+                "valid": ("c",),
+                "valid_format": "jsonl",
+                "format": "po",
+            },
+            "--format=po: no file",
+        ),
         (
             {"train_src": ("a",), "train_tgt": ("b",), "columns": ("1", "2")},
             "--columns is for .* --format=csv or jsonl",
@@ -58,6 +70,14 @@ from preprocessing import config, corpus_config, subword_config
 def test_a_corpus_that_is_not_clear_is_refused(given, message):
     with pytest.raises(ValueError, match=message):
         corpus_config.CorpusConfig(**given)
+
+
+def test_what_all_splits_may_share_is_taken_where_one_does():
+    sides = {"train_src": ("a",), "train_tgt": ("b",)}
+    corpus_config.CorpusConfig(**sides, encoding="cp1252")
+    corpus_config.CorpusConfig(**sides, valid=("c",), format="po")
+    other = {"valid_format": "po", "valid_encoding": "cp1252"}
+    corpus_config.CorpusConfig(train=("a",), valid=("c",), format="jsonl", **other)
 
 
 def test_flags_of_a_layout_may_be_for_any_of_the_splits():
