@@ -90,7 +90,9 @@ class CleaningConfig:
     )
     same_by: str = knobs.knob(
         "pair",
-        "What makes two pairs the same for --dedup and --drop_overlap.",
+        "What makes two pairs the same for --dedup and --drop_overlap: both sides, or "
+        "the source alone; then the others go even where the first one turns out too "
+        "long in tokens.",
         choices=("pair", "source"),
     )
     src_script: str | None = knobs.knob(
