@@ -51,8 +51,7 @@ def corpora(data_dir: locations.Location, asked: config.BatchConfig) -> list[Cor
             raise exits.Refusal(
                 exits.MISMATCH,
                 f"--mix={name}: was made with another vocabulary or other labels than "
-                f"--data_dir={data_dir}; build it with --spm_model={data_dir}/"
-                f"{home.src_vocabulary.filename}",
+                f"--data_dir={data_dir}; build it with {_same_models(data_dir, home)}",
             )
         members.append(facts)
     sizes = [facts.split("train").num_records for facts in members]
@@ -105,6 +104,14 @@ def identity(members: list[Corpus]) -> str:
     """Returns a hash of the data that is read, wherever it is."""
     parts = [manifest.identity(member.facts) for member in members]
     return parts[0] if len(parts) == 1 else files.sha256_text("\n".join(parts))
+
+
+def _same_models(data_dir: locations.Location, facts: manifest.Manifest) -> str:
+    """Returns the flags that build another data directory with the same vocabulary."""
+    src, tgt = facts.src_vocabulary.filename, facts.tgt_vocabulary
+    if tgt is None or tgt.filename == src:
+        return f"--spm_model={data_dir}/{src}"
+    return f"--src_spm_model={data_dir}/{src} --tgt_spm_model={data_dir}/{tgt.filename}"
 
 
 def _vocabularies(facts: manifest.Manifest) -> tuple[Any, ...]:

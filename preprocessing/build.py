@@ -191,25 +191,10 @@ def _describe(
         }
         for source, group in zip(sources, facts, strict=True)
     ]
-    subwords = build.subwords
-    if subwords.spm_model:
-        path = pathlib.Path(subwords.spm_model)
-        model = vocabulary.Vocabulary(path)  # refuses what is not one of ours
-        size = model.size
-        if size > sidecars.MAX_LENGTH:
-            raise exits.Refusal(
-                exits.MISMATCH,
-                f"--spm_model={path}: {size} pieces, at most {sidecars.MAX_LENGTH}",
-            )
-        if subwords.subword_samples and not model.has_segmentations:
-            raise exits.Refusal(
-                exits.USAGE,
-                f"--subword_samples={subwords.subword_samples}: --spm_model={path} has "
-                "one segmentation; use a unigram or BPE model",
-            )
+    _check_given_models(build)
     given = {
-        "spm_model": subwords.spm_model,
-        "normalize_rules": subwords.normalize_rules,
+        **_given_models(build),
+        "normalize_rules": build.subwords.normalize_rules,
         "label_map": labels.file_of(build.task),
     }
     for name, file in given.items():
@@ -219,6 +204,40 @@ def _describe(
             raise exits.Refusal(exits.MISSING_INPUT, f"--{name}={file}: no such file")
         described.append({"name": name, "sha256": files.sha256(pathlib.Path(file))})
     return described
+
+
+def _given_models(build: config.BuildConfig) -> dict[str, str]:
+    """Returns the SentencePiece models that flags name, by flag."""
+    names = ("spm_model", "src_spm_model", "tgt_spm_model")
+    asked = {name: getattr(build.subwords, name) for name in names}
+    return {name: path for name, path in asked.items() if path is not None}
+
+
+def _check_given_models(build: config.BuildConfig) -> None:
+    """Refuses given models that are not ours, or cannot be sampled as asked."""
+    can_vary = {}
+    for name, path in _given_models(build).items():
+        model = vocabulary.Vocabulary(pathlib.Path(path))
+        if model.size > sidecars.MAX_LENGTH:
+            raise exits.Refusal(
+                exits.MISMATCH,
+                f"--{name}={path}: {model.size} pieces, at most {sidecars.MAX_LENGTH}",
+            )
+        can_vary[path] = model.has_segmentations
+    settings = build.subwords
+    sides = ("src",) if build.task.task == "labels" else ("src", "tgt")
+    given = [settings.given(side) for side in sides]
+    may_vary = [
+        can_vary[path] if path else settings.type(side) in ("unigram", "bpe")
+        for side, path in zip(sides, given, strict=True)
+    ]
+    if settings.subword_samples and not any(may_vary):
+        path = next(filter(None, given))
+        raise exits.Refusal(
+            exits.USAGE,
+            f"--subword_samples={settings.subword_samples}: {path} has one "
+            "segmentation; use a unigram or BPE model",
+        )
 
 
 def _check_replaceable(

@@ -241,10 +241,13 @@ class BuildConfig:
             raise ValueError(f"--corpus={self.corpus.corpus} holds pairs, not labels")
         if self.subwords.shared_vocab:
             raise ValueError("--shared_vocab needs --task=pairs: labels have no text")
-        for name in ("tgt_vocab_size", "tgt_model_type"):
+        for name in ("tgt_vocab_size", "tgt_model_type", "tgt_spm_model"):
             if getattr(self.subwords, name) is not None:
                 raise ValueError(f"--{name} needs --task=pairs: labels have no text")
-        fixed = self.subwords.type("src") in ("char", "word")
+        if self.subwords.src_spm_model:
+            self.subwords.check_nothing_learned("src_spm_model")
+        is_learned = not self.subwords.given("src")
+        fixed = is_learned and self.subwords.type("src") in ("char", "word")
         if self.subwords.subword_samples and fixed:
             raise ValueError(
                 f"--subword_samples={self.subwords.subword_samples}: "

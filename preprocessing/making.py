@@ -213,8 +213,8 @@ class Making:
             paths = (self._directory / "src.model", self._directory / "tgt.model")
             wanted = [(paths[0], ("src",)), (paths[1], ("tgt",))]
         for path, sides in wanted:
-            if settings.spm_model:
-                shutil.copyfile(settings.spm_model, path)
+            if given := settings.given(sides[0]):
+                shutil.copyfile(given, path)
             else:
                 self._learn(path, sides)
             _write_pieces(path)

@@ -41,8 +41,15 @@ class SubwordConfig:
     )
     spm_model: str | None = knobs.knob(
         None,
-        "A trained SentencePiece model for both sides, instead of learning one.",
+        "A trained SentencePiece model for both sides, instead of learning one; its "
+        "ids are pad 0, bos 1, eos 2, unk 3.",
         may_change=True,
+    )
+    src_spm_model: str | None = knobs.knob(
+        None, "The same for the source alone.", may_change=True
+    )
+    tgt_spm_model: str | None = knobs.knob(
+        None, "The same for the target alone.", may_change=True
     )
     spm_sample: int = knobs.knob(
         1_000_000,
@@ -131,6 +138,8 @@ class SubwordConfig:
                 "tgt_vocab_size",
                 "src_model_type",
                 "tgt_model_type",
+                "src_spm_model",
+                "tgt_spm_model",
             )
             if getattr(self, name) is not None
         ]
@@ -148,7 +157,8 @@ class SubwordConfig:
             )
         kinds = {self.type("src"), self.type("tgt")}
         fixed = sorted(kinds & {"char", "word"})
-        if self.subword_samples and fixed == sorted(kinds):
+        is_known = not (self.given("src") or self.given("tgt"))
+        if self.subword_samples and fixed == sorted(kinds) and is_known:
             raise ValueError(
                 f"--subword_samples={self.subword_samples}: {fixed[0]} models have one "
                 "segmentation; use unigram or bpe"
@@ -156,16 +166,30 @@ class SubwordConfig:
 
     def _check_rules(self) -> None:
         """A given model has its own vocabulary and rules; a rule file its own rules."""
-        names: tuple[str, ...] = (*_IN_RULES, "normalize", "normalize_rules")
         if self.spm_model:
-            names = (*names, *_LEARNING)
-            self._refuse_beside("spm_model", names)
+            self.check_nothing_learned("spm_model")
+        if self.src_spm_model and self.tgt_spm_model:
+            self.check_nothing_learned("src_spm_model")
+        for side in ("src", "tgt"):
+            if getattr(self, f"{side}_spm_model"):
+                own = (f"{side}_vocab_size", f"{side}_model_type")
+                self._refuse_beside(f"{side}_spm_model", own)
         if self.normalize_rules:
             self._refuse_beside("normalize_rules", (*_IN_RULES, "normalize"))
         if self.lowercase and self.normalize.endswith("_cf"):
             raise ValueError(
                 f"--lowercase and --normalize={self.normalize} exclude each other"
             )
+
+    def check_nothing_learned(self, name: str) -> None:
+        """Raises ValueError for what only learning uses, beside a model that is given.
+
+        Args:
+            name: Of the flag that gives it.
+        """
+        self._refuse_beside(
+            name, (*_IN_RULES, "normalize", "normalize_rules", *_LEARNING)
+        )
 
     def _refuse_beside(self, name: str, others: tuple[str, ...]) -> None:
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
@@ -179,6 +203,10 @@ class SubwordConfig:
     def extra_rules(self) -> tuple[str, ...]:
         """The named normalisation options that are on."""
         return tuple(name for name in _IN_RULES if getattr(self, name))
+
+    def given(self, side: str) -> str | None:
+        """Returns the model given for a side, `src` or `tgt`, if there is one."""
+        return self.spm_model or getattr(self, f"{side}_spm_model")
 
     def size(self, side: str) -> int:
         """Returns the vocabulary size asked for a side, `src` or `tgt`."""

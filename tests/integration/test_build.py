@@ -113,7 +113,52 @@ def test_a_given_model_of_one_segmentation_is_refused_with_subword_samples(
     refused = programs.run(BUILD, *given)
     assert refused.returncode == exits.USAGE
     (line,) = refused.stderr.splitlines()
-    assert "--subword_samples=2: --spm_model" in line
+    assert "--subword_samples=2:" in line
+    assert "shared.model has one segmentation" in line
+
+
+def test_models_of_another_build_give_the_same_shards_and_may_be_mixed(
+    corpus, built, tmp_path
+):
+    """Separate vocabularies are handed over side by side, as --mix asks for them."""
+    data = [f"--data_dir={tmp_path / 'data'}", f"--train={corpus / 'pairs.tsv'}"]
+    splits = ["--valid_fraction=0.02", "--test_fraction=0.02", "--num_shards=3"]
+    apart = ["pipeline.inspect", f"--data_dir={built}"]
+    apart.append(f"--mix={built}:1,{tmp_path / 'data'}:1")
+    programs.succeed(BUILD, *data, *splits, "--model_type=char")
+    refused = programs.run(*apart)
+    assert refused.returncode == exits.MISMATCH
+    (told,) = refused.stderr.splitlines()
+    models = told.partition("build it with ")[2].split()
+    assert models == [
+        f"--src_spm_model={built}/src.model",
+        f"--tgt_spm_model={built}/tgt.model",
+    ]
+    programs.succeed(BUILD, *data, *splits, *models, "--overwrite")
+    assert "examples in" in programs.succeed(*apart)
+    ours, theirs = _digest(tmp_path / "data"), _digest(built)
+    assert ours.pop("manifest.json") != theirs.pop("manifest.json")  # says whence
+    assert ours == theirs
+
+
+def test_beside_a_given_model_the_other_side_is_learned(corpus, built, tmp_path):
+    given = f"--tgt_spm_model={built / 'tgt.model'}"
+    learned = ["--src_model_type=char", "--lowercase"]
+    programs.succeed(BUILD, *_flags(corpus, tmp_path / "data", given, *learned))
+    made = _digest(tmp_path / "data")
+    assert made["tgt.model"] == _digest(built)["tgt.model"]
+    pieces = (tmp_path / "data" / "src.vocab").read_text().split("\n")
+    assert max(len(line.partition("\t")[0]) for line in pieces[4:]) == 1
+    # The target has segmentations to draw from; two sides of one each have none.
+    again = [*_flags(corpus, tmp_path / "data", given, *learned), "--overwrite"]
+    programs.succeed(BUILD, *again, "--subword_samples=2")
+    fixed = f"--tgt_spm_model={tmp_path / 'data' / 'src.model'}"
+    refused = programs.run(
+        BUILD,
+        *_flags(corpus, tmp_path / "other", fixed, *learned, "--subword_samples=2"),
+    )
+    assert refused.returncode == exits.USAGE
+    assert "src.model has one segmentation" in refused.stderr
 
 
 def test_the_numbers_add_up(built):

@@ -111,6 +111,20 @@ def test_flags_of_a_layout_may_be_for_any_of_the_splits():
         ({"spm_model": "a", "tgt_model_type": "bpe"}, "--tgt_model_type needs sep"),
         ({"spm_model": "a", "lowercase": True}, "--spm_model and --lowercase excl"),
         ({"spm_model": "a", "vocab_size": 100}, "--spm_model and --vocab_size excl"),
+        ({"spm_model": "a", "src_spm_model": "b"}, "--src_spm_model needs separate"),
+        ({"shared_vocab": True, "tgt_spm_model": "b"}, "--tgt_spm_model needs separ"),
+        (
+            {"src_spm_model": "a", "tgt_spm_model": "b", "lowercase": True},
+            "--src_spm_model and --lowercase exclude",
+        ),
+        (
+            {"src_spm_model": "a", "tgt_spm_model": "b", "vocab_size": 100},
+            "--src_spm_model and --vocab_size exclude",
+        ),
+        (
+            {"tgt_spm_model": "b", "tgt_model_type": "bpe"},
+            "--tgt_spm_model and --tgt_model_type exclude",
+        ),
         ({"normalize_rules": "a", "lowercase": True}, "--normalize_rules and --lower"),
         ({"normalize": "nfkc_cf", "lowercase": True}, "--lowercase and --normalize"),
         ({"subword_samples": 2, "model_type": "char"}, "--subword_samples=2: char"),
@@ -122,6 +136,14 @@ def test_flags_of_a_layout_may_be_for_any_of_the_splits():
 def test_a_vocabulary_that_cannot_be_is_refused(given, message):
     with pytest.raises(ValueError, match=message):
         subword_config.SubwordConfig(**given)
+
+
+def test_beside_one_given_model_the_other_is_learned_as_asked():
+    asked = subword_config.SubwordConfig(
+        src_spm_model="a", tgt_vocab_size=100, lowercase=True, byte_fallback=True
+    )
+    assert (asked.given("src"), asked.given("tgt")) == ("a", None)
+    assert asked.size("tgt") == 100
 
 
 @pytest.mark.parametrize(
@@ -186,6 +208,7 @@ def test_labels_that_cannot_be_are_refused(given, message):
     [
         ("subwords", subword_config.SubwordConfig(shared_vocab=True)),
         ("subwords", subword_config.SubwordConfig(tgt_vocab_size=100)),
+        ("subwords", subword_config.SubwordConfig(tgt_spm_model="a")),
         ("cleaning", config.CleaningConfig(max_ratio=2)),
         ("corpus", corpus_config.CorpusConfig(corpus="numbers")),
         (
@@ -227,3 +250,11 @@ def test_a_label_is_one_column(split):
     corpus = corpus_config.CorpusConfig(**files, columns=("title", "text", "label"))
     with pytest.raises(ValueError, match="--columns=title,text,label: .* a.b joins"):
         _labelled(corpus=corpus)
+
+
+def test_a_model_given_for_texts_with_labels_leaves_nothing_to_learn():
+    for asked in ({"vocab_size": 100}, {"normalize": "none"}):
+        given = subword_config.SubwordConfig(src_spm_model="a", **asked)
+        with pytest.raises(ValueError, match="--src_spm_model and --.* exclude"):
+            _labelled(subwords=given)
+    _labelled(subwords=subword_config.SubwordConfig(src_spm_model="a"))
