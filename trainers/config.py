@@ -260,7 +260,8 @@ class StartConfig:
     name_map: str | None = knobs.knob(
         None,
         "For --init_from of another toolkit: a file with a pattern of its names and "
-        "our name a line; what the * of one match stands for the * of the other.",
+        "our name a line; what the * of one match stands for the * of the other. .T "
+        "after our name: transposed.",
     )
     init_vocab: tuple[str, ...] = knobs.knob(
         (),

@@ -10,6 +10,7 @@ import numpy as np
 from pipeline import exits
 
 Tensor = TypeVar("Tensor")
+_TRANSPOSED = ".T"
 
 
 def renamed(
@@ -21,6 +22,9 @@ def renamed(
     for what the `*` in its place matched:
 
         model/encoder/layers/*/ffn/inner/kernel  encoder/*/feed_forward/inner/kernel
+
+    A name that ends with .T takes the transposed matrix: the kernel of an output layer
+    has a column for each subword, our embeddings have a row.
 
     Raises:
         exits.Refusal: If the file is not there, or a line is something else.
@@ -38,7 +42,11 @@ def renamed(
                 f"--name_map={path}:{number}: want PATTERN NAME, with no more * in the "
                 "name than in the pattern",
             )
-        found |= matching(tensors, *fields)
+        pattern, name = fields[0], fields[1].removesuffix(_TRANSPOSED)
+        taken = matching(tensors, pattern, name)
+        if name != fields[1]:
+            taken = {ours: value.T for ours, value in taken.items()}
+        found |= taken
     return found
 
 

@@ -23,6 +23,15 @@ def test_what_a_star_matched_stands_in_its_place(tmp_path):
     ]
 
 
+def test_a_kernel_is_transposed_where_the_map_says_so(tmp_path):
+    path = tmp_path / "names"
+    path.write_text("model/*/kernel  *_embedding/vectors.T\nmodel/norm  norm\n")
+    tensors = {"model/output/kernel": np.arange(6).reshape(2, 3), "model/norm": 1}
+    found = name_map.renamed(tensors, path)
+    assert found.keys() == {"output_embedding/vectors", "norm"}
+    assert found["output_embedding/vectors"].tolist() == [[0, 3], [1, 4], [2, 5]]
+
+
 @pytest.mark.parametrize("line", ["one", "a b c", "a b/*"])
 def test_a_line_that_is_no_pair_of_names_is_refused(tmp_path, line):
     path = tmp_path / "names"
