@@ -48,6 +48,14 @@ class Vocabulary:
         return ids
 
     @property
+    def has_no_case(self) -> bool:
+        """Whether texts are lowercased before they are cut, so that none says a case.
+
+        The model's own rules tell, so a model that was given is known too.
+        """
+        return "A" not in self._processor.Normalize("A")
+
+    @property
     def has_segmentations(self) -> bool:
         """Whether a text can be cut in several ways: unigram and BPE models."""
         return self._sampler is not None

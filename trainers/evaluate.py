@@ -59,7 +59,7 @@ class EvaluateConfig:
         (), "Their references; several files, comma-separated, for several of each."
     )
     lowercase: bool = knobs.knob(
-        False, "Scores ignore case; they do anyway if the data was made with it."
+        False, "Scores ignore case; they do anyway if the model has none."
     )
     tokenize: str = knobs.knob(
         "13a",
@@ -215,7 +215,6 @@ def _of_files(
         sources,
         [list(many) for many in zip(*streams, strict=True)],
         vocabularies,
-        lowercase=asked.lowercase,
         max_tokens=asked.decoding.max_source_tokens,
     )
 

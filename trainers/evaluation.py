@@ -34,7 +34,7 @@ class Examples(NamedTuple):
         sources: One line each.
         references: For each source, one or more.
         losses: Computes loss and token_accuracy on them.
-        lowercase: Whether scores ignore case.
+        lowercase: Whether scores ignore case, as they do where the model says none.
     """
 
     name: str
@@ -57,6 +57,7 @@ def of_split(
         tokens_per_batch=max(_BATCH_TOKENS, longest), num_buckets=_NUM_BUCKETS
     )
     source = data_sources.open_split(data_dir, split, batch, seed=0)
+    words = vocabulary.load(data_dir, facts.pair_vocabularies()).tgt
     with shard_damage.reading(source):
         texts = records.read_texts([files[0] for files in source.shards])
     return Examples(
@@ -64,7 +65,7 @@ def of_split(
         sources=[text for text, _ in texts],
         references=[many for _, many in texts],
         losses=lambda step: step(input_pipeline.epoch(source)),
-        lowercase=bool(facts.settings["lowercase"]),
+        lowercase=words.has_no_case,
     )
 
 
@@ -74,7 +75,6 @@ def of_texts(
     references: list[list[str]],
     vocabularies: vocabulary.Vocabularies,
     *,
-    lowercase: bool,
     max_tokens: int,
 ) -> Examples:
     """Returns examples made of texts; their loss is that of the first references.
@@ -84,7 +84,6 @@ def of_texts(
         sources: One line each.
         references: For each source, one or more.
         vocabularies: Of the run.
-        lowercase: Whether scores ignore case.
         max_tokens: Longer texts are cut for the loss.
     """
 
@@ -108,7 +107,13 @@ def of_texts(
                 ),
             )
 
-    return Examples(name, sources, references, lambda step: step(batches()), lowercase)
+    return Examples(
+        name,
+        sources,
+        references,
+        losses=lambda step: step(batches()),
+        lowercase=vocabularies.tgt.has_no_case,
+    )
 
 
 def losses(model: Any, examples: Examples) -> dict[str, Any]:

@@ -12,12 +12,14 @@ def samples(examples: "evaluation.Examples", hypotheses: list[str], count: int) 
     lines = []
     for index in range(0, stride * count, stride)[: len(hypotheses)]:
         references = examples.references[index]
-        right = any(
-            hypotheses[index].split() == reference.split() for reference in references
-        )
+        said, *right_ones = [
+            (text.lower() if examples.lowercase else text).split()
+            for text in (hypotheses[index], *references)
+        ]
+        tail = "  (right)" if said in right_ones else ""
         lines += [
             f"  source      {examples.sources[index]}",
-            f"  hypothesis  {hypotheses[index]}{'  (right)' if right else ''}",
+            f"  hypothesis  {hypotheses[index]}{tail}",
             f"  reference   {'  |  '.join(references)}",
             "",
         ]

@@ -67,7 +67,6 @@ class Validation:
         vocabularies: vocabulary.Vocabularies,
         asked: config.ValidationConfig,
         *,
-        lowercase: bool,
         is_stopping: Callable[[], bool],
     ) -> None:
         """Reads the texts to decode; nothing is traced yet.
@@ -77,11 +76,11 @@ class Validation:
             source: The valid split.
             vocabularies: Of the data.
             asked: How much to decode.
-            lowercase: Whether scores ignore case.
             is_stopping: Whether to give up, asked between batches.
         """
         self._step = evaluation_step.EvaluationStep(model)
-        self._source, self._asked, self._lowercase = source, asked, lowercase
+        self._source, self._asked = source, asked
+        self._lowercase = vocabularies.tgt.has_no_case
         self._dataset = input_pipeline.batches(source, num_epochs=1)
         self._is_stopping = is_stopping
         self._translator = translation.Translator(model, vocabularies)
@@ -181,7 +180,6 @@ def make(
         source,
         vocabularies,
         asked.validation,
-        lowercase=bool(facts.settings.get("lowercase")),
         is_stopping=is_stopping,
     )
 

@@ -81,3 +81,17 @@ def test_a_missing_copy_is_missing_input(tmp_path):
     with pytest.raises(exits.Refusal, match="--workdir") as error:
         vocabulary.load_copy(tmp_path)
     assert error.value.code == exits.MISSING_INPUT
+
+
+@pytest.mark.parametrize(
+    ("options", "has_no_case"),
+    [
+        ({}, False),
+        ({"normalize": "none"}, False),
+        ({"lowercase": True}, True),
+        ({"normalize": "nmt_nfkc_cf"}, True),
+    ],
+)
+def test_a_model_tells_whether_its_texts_have_a_case(tmp_path, options, has_no_case):
+    words = vocabulary.Vocabulary(_model(tmp_path / "a.model", **options))
+    assert words.has_no_case == has_no_case
