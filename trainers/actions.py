@@ -13,6 +13,7 @@ from trainers import (
     checkpoints,
     clock,
     config,
+    events,
     naming,
     replicas,
     run_directory,
@@ -50,20 +51,16 @@ class Log:
         self._step, self._stream, self._directory = step, stream, directory
         self._watch, self._bar, self._task = watch, bar, task
         self._every, self._last_step = every, last_step
-        self._events = tf.summary.create_file_writer(
-            str(directory.path / run_directory.EVENTS)
-        )
+        self._events = events.Events(directory.path / run_directory.EVENTS)
         self._waited = stream.wait_secs
         self.waited = 0.0  # seconds, in the windows that are closed
         self.sums: dict[str, float] = {}  # of this process, for the summary
 
     def lengths(self, lengths: np.ndarray) -> None:
         """Writes how long the sources and targets are, for [N, 2], to TensorBoard."""
-        with self._events.as_default():
-            for side, name in enumerate(("source", "target")):
-                if not lengths[:, side].any():
-                    continue  # labels have no length
-                tf.summary.histogram(f"tokens/{name}", lengths[:, side], step=0)
+        for side, name in enumerate(("source", "target")):
+            if lengths[:, side].any():  # labels have no length
+                self._events.histogram(0, f"tokens/{name}", lengths[:, side])
 
     def __call__(self, step: int) -> None:
         """Logs after a step if a line is due."""
@@ -96,7 +93,7 @@ class Log:
         fail_points.reach("log.between")
         self._directory.append(run_directory.TIMING, timing)
         fail_points.reach("log.after")
-        write_events(self._events, step, {**metrics, **timing})
+        self._events.scalars(step, {**metrics, **timing})
         loss = "not finite" if metrics["loss"] is None else f"{metrics['loss']:.3f}"
         self._bar.update(
             note=f"loss {loss}, {timing[self._task.rate]:,.0f} {self._task.targets}/s"
@@ -167,9 +164,7 @@ class Evaluate:
         self._watch, self._bar = watch, bar
         self._asked, self._schedule = asked.validation, asked.schedule
         self._last_step = asked.run.num_steps
-        self._events = tf.summary.create_file_writer(
-            str(directory.path / run_directory.EVENTS / "valid")
-        )
+        self._events = events.Events(directory.path / run_directory.EVENTS / "valid")
 
     def __call__(self, step: int) -> None:
         """Validates after a step if it is due, or was due and was cut short."""
@@ -193,11 +188,10 @@ class Evaluate:
     def _report(self, step: int, result: validation.Result) -> None:
         named = {f"valid_{name}": value for name, value in result.metrics.items()}
         self._directory.append(run_directory.METRICS, {"step": step, **named})
-        write_events(self._events, step, result.metrics)
+        self._events.scalars(step, result.metrics)
         if result.samples:
             self._directory.append_samples(step, result.samples)
-            with self._events.as_default():
-                tf.summary.text("samples", f"```\n{result.samples}```", step=step)
+            self._events.text(step, "samples", result.samples)
         told = ", ".join(f"{name} {value:.4f}" for name, value in named.items())
         self._bar.say(f"step {step:,}: {told}")
 
@@ -344,14 +338,3 @@ class Profile:
             tf.profiler.experimental.stop()
             self._running = False
             progress.logger.info("profile of steps written: %s", self._path)
-
-
-def write_events(
-    events: tf.summary.SummaryWriter, step: int, values: dict[str, Any]
-) -> None:
-    """Writes numbers to TensorBoard."""
-    with events.as_default():
-        for name, value in values.items():
-            if name != "step" and value is not None:
-                tf.summary.scalar(name, value, step=step)
-    events.flush()
