@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any
 
+import numpy as np
+
 from pipeline import config as pipeline_config
 from pipeline import exits, progress
 from pipeline import plan as plan_lib
@@ -65,9 +67,7 @@ def _restore(
     defaults: dict[str, Any],
     over: replicas.Replicas,
 ) -> tuple[plan_lib.Cursor, float]:
-    for folder in (directory.checkpoints, directory.best):
-        checkpoints.recover(folder)
-    newest = checkpoints.read_newest(directory.checkpoints)
+    newest = _newest(directory)
     if newest is None:
         return plan_lib.Cursor(), 0.0
     number, tensors, saved = newest
@@ -99,8 +99,17 @@ def _restore(
 
 def saved_flag(directory: run_directory.RunDirectory, name: str) -> Any:
     """Returns what a flag was when the run was begun; None where it is not begun."""
-    newest = checkpoints.read_newest(directory.checkpoints)
+    newest = _newest(directory)
     return newest[2]["facts"]["flags"][name] if newest else None
+
+
+def _newest(
+    directory: run_directory.RunDirectory,
+) -> tuple[int, dict[str, np.ndarray], dict[str, Any]] | None:
+    """Returns the newest checkpoint, once saves that were killed are ended."""
+    for folder in (directory.checkpoints, directory.best):
+        checkpoints.recover(folder)
+    return checkpoints.read_newest(directory.checkpoints)
 
 
 def _without_batches(old: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
