@@ -321,8 +321,10 @@ def _up_to_date(
 
 
 def _content(described: list[dict[str, Any]]) -> list[Any]:
+    """Returns what decides of the sources; of a file that is given, what it is for."""
     return [
         [source.get("split"), source.get("sha256"), source.get("weight")]
+        + [source["name"]] * ("sha256" in source)
         + [file["sha256"] for file in source.get("files", [])]
         for source in described
     ]

@@ -230,8 +230,7 @@ class Encoder:
             ("src", self._src, pairs.src, best.src),
             ("tgt", self._tgt, pairs.tgt, best.tgt),
         ):
-            fixed = self._build.subwords.type(side) in ("char", "word")
-            if model is None or fixed:
+            if model is None or not model.has_segmentations:
                 sides.append(otherwise)
                 continue
             key = f"{self._build.output.seed} {index} {number} {side}"

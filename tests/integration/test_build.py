@@ -18,6 +18,7 @@ from pipeline import exits, manifest, records, vocabulary
 from tests import programs, small_data
 
 BUILD = "preprocessing.build"
+_SECOND = ".segmentation-1"
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +142,16 @@ def test_models_of_another_build_give_the_same_shards_and_may_be_mixed(
     assert ours == theirs
 
 
+def test_a_model_given_for_the_other_side_is_another_build(corpus, built, tmp_path):
+    given = f"spm_model={built / 'src.model'}"
+    flags = [flag for flag in _flags(corpus, tmp_path / "data") if "vocab" not in flag]
+    programs.succeed(BUILD, *flags, f"--src_{given}")
+    assert "is up to date" in programs.run(BUILD, *flags, f"--src_{given}").stderr
+    for other in (f"--tgt_{given}", f"--{given}"):
+        refused = programs.run(BUILD, *flags, other)
+        assert refused.returncode == exits.MISMATCH, refused.stderr
+
+
 def test_beside_a_given_model_the_other_side_is_learned(corpus, built, tmp_path):
     given = f"--tgt_spm_model={built / 'tgt.model'}"
     learned = ["--src_model_type=char", "--lowercase"]
@@ -151,7 +162,10 @@ def test_beside_a_given_model_the_other_side_is_learned(corpus, built, tmp_path)
     assert max(len(line.partition("\t")[0]) for line in pieces[4:]) == 1
     # The target has segmentations to draw from; two sides of one each have none.
     again = [*_flags(corpus, tmp_path / "data", given, *learned), "--overwrite"]
-    programs.succeed(BUILD, *again, "--subword_samples=2")
+    programs.succeed(BUILD, *again, "--subword_samples=2", "--model_type=char")
+    made = _digest(tmp_path / "data")
+    drawn = [made[f"train-00000-of-00003{kind}.tfrecord"] for kind in ("", _SECOND)]
+    assert drawn[0] != drawn[1]
     fixed = f"--tgt_spm_model={tmp_path / 'data' / 'src.model'}"
     refused = programs.run(
         BUILD,
