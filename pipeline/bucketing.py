@@ -220,8 +220,9 @@ def _levels(
     if len(levels) > _MAX_LEVELS:
         mass = np.cumsum(np.bincount(index, weights=pairs))
         wanted = mass[-1] * np.arange(1, _MAX_LEVELS + 1) / _MAX_LEVELS
-        ends = np.unique(np.minimum(np.searchsorted(mass, wanted), len(levels) - 1))
-        levels = levels[ends]
+        ends = np.minimum(np.searchsorted(mass, wanted), len(levels) - 1)
+        ends[-1] = len(levels) - 1  # the longest, even if nothing is left of its weight
+        levels = levels[np.unique(ends)]
         index = np.searchsorted(levels, rounded)
     return levels, index.reshape(-1)
 

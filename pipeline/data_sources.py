@@ -200,10 +200,13 @@ def _lengths(
 
     Lengths count BOS or EOS; pairs are counted as often as an epoch has them.
     """
-    parts = [
-        corpus.facts.split(split).joint_histogram() * np.array([1, 1, corpus.rate])
-        for corpus in corpora
-    ]
+    parts = []
+    for corpus in corpora:
+        found = corpus.facts.split(split)
+        # Of all segmentations, which are in it, an epoch has one.
+        count = 1 + len(found.resampled) if len(corpora) > 1 else 1
+        share = np.array([1, 1, corpus.rate / count])
+        parts.append(found.joint_histogram() * share)
     histogram = np.concatenate(parts) + np.array([1, 1, 0])
     sides = histogram[:, :2].astype(np.int64).max(axis=1)
     longest = int(sides.max())

@@ -59,14 +59,17 @@ def corpora(data_dir: locations.Location, asked: config.BatchConfig) -> list[Cor
         size if weight is None else weight
         for weight, size in zip(asked.mix_weights.values(), sizes, strict=True)
     ]
+    found = rates(weights, sizes, asked.mix_temperature)
+    for name, rate in zip(asked.mix_weights, found, strict=True):
+        if not rate:
+            raise exits.Refusal(
+                exits.USAGE,
+                f"--mix={name}: its weight is too small beside the others for one of "
+                "its pairs to come; raise it or --mix_temperature, or leave it out",
+            )
     return [
         Corpus(locations.locate(name), facts, rate)
-        for name, facts, rate in zip(
-            asked.mix_weights,
-            members,
-            rates(weights, sizes, asked.mix_temperature),
-            strict=True,
-        )
+        for name, facts, rate in zip(asked.mix_weights, members, found, strict=True)
     ]
 
 

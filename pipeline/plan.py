@@ -11,6 +11,10 @@ batches (`cutting`), and the order of the batches is permuted:
     batches  [17 33 ..] [4 ..]  rows of one bucket, within the token budget
     order    2 0 1              permuted by (seed, epoch, pool)
 
+In a mixture of corpora the shards of each are spread over the epoch, and those whose
+pairs come often are visited in several pools, with some of the copies each, so that
+every pool has about the same share of each corpus.
+
 With lanes, shards are dealt to them for good, a pool has shards of each, and a batch is
 made of equal parts, one a lane. A reader that takes some of the lanes reads their
 shards alone, and all readers together have the batches that one would have.
@@ -31,6 +35,8 @@ from pipeline import pools as pools_lib
 
 # Part of the digest: raise it when the same settings give other batches than before.
 PLAN_VERSION = 2
+_MIXTURE_VERSION = 3  # the same where there are several corpora
+_MIXTURE_ROOM = 1.5  # largest shards; so that others have room beside it in a pool
 _PLANNED_POOLS = 32  # of an epoch that is planned to tell its number of batches
 
 _SHARD_ORDER, _ROW_ORDER, _BATCH_ORDER, _COPIES = 1, 2, 3, 4  # what a hash is for
@@ -118,7 +124,9 @@ class Plan:
         self._max_length = max_length
         self._row_multiple = row_multiple
         corpora = [shard.corpus for shard in self.shards]
+        self._is_mixture = len(set(corpora)) > 1
         self._lanes = pools_lib.deal(corpora, num_lanes)
+        self._num_visits = self._visits_of_corpora()
         self.num_examples, self.num_too_long = counts or self._counts()
         self.pool = functools.lru_cache(maxsize=4)(self._pool)
 
@@ -127,7 +135,8 @@ class Plan:
         """Returns a hash of everything the plan depends on, in hexadecimal."""
         parts = hashlib.sha256()
         settings = (
-            *(PLAN_VERSION, self._pool_examples, self._max_length, self.seed),
+            _MIXTURE_VERSION if self._is_mixture else PLAN_VERSION,
+            *(self._pool_examples, self._max_length, self.seed),
             *(self.num_lanes, self._row_multiple),
         )
         parts.update(repr(settings).encode())
@@ -149,16 +158,28 @@ class Plan:
         """Returns which segmentation of a shard an epoch reads."""
         return epoch % len(self.shards[shard].lengths)
 
-    @functools.lru_cache(maxsize=4)  # noqa: B019 - a plan lives as long as its program
     def pools(self, epoch: int) -> list[list[np.ndarray]]:
         """Returns the shards of each lane of each pool of an epoch, in reading order.
 
         Every pool has at least one shard of every lane.
         """
-        keys = hashing.bits(np.arange(len(self.shards)), self.seed, epoch, _SHARD_ORDER)
-        lanes = [lane[np.argsort(keys[lane], kind="stable")] for lane in self._lanes]
-        sizes = [np.array([self._size(shard) for shard in lane]) for lane in lanes]
-        begins = pools_lib.group(sizes, self._pool_examples / self.num_lanes)
+        num_shards = len(self.shards)
+        return [
+            [visits % num_shards for visits in lanes] for lanes in self._visits(epoch)
+        ]
+
+    @functools.lru_cache(maxsize=4)  # noqa: B019 - a plan lives as long as its program
+    def _visits(self, epoch: int) -> list[list[np.ndarray]]:
+        """Returns the same in visits: visit v of shard s is s + v * shards."""
+        lanes = [self._in_order(lane, epoch) for lane in self._lanes]
+        sizes = [
+            np.array([self._size(visit % len(self.shards)) for visit in lane])
+            for lane in lanes
+        ]
+        room = self._pool_examples / self.num_lanes
+        if self._is_mixture:
+            room = max(room, _MIXTURE_ROOM * max(int(size.max()) for size in sizes))
+        begins = pools_lib.group(sizes, room)
         return [
             [
                 lane[begin[pool] : begin[pool + 1]]
@@ -166,6 +187,37 @@ class Plan:
             ]
             for pool in range(len(begins[0]) - 1)
         ]
+
+    def _in_order(self, lane: np.ndarray, epoch: int) -> np.ndarray:
+        """Returns the visits to a lane's shards, each corpus spread over the epoch."""
+        corpora = np.array([self.shards[shard].corpus for shard in lane])
+        visits, places = [], []
+        for corpus in np.unique(corpora):
+            own = lane[corpora == corpus]
+            rounds = np.arange(self._num_visits[corpus])[:, None] * len(self.shards)
+            keys = hashing.bits(
+                (own + rounds).reshape(-1), self.seed, epoch, _SHARD_ORDER
+            ).reshape(-1, len(own))
+            ordered = own[np.argsort(keys, axis=1, kind="stable")] + rounds
+            visits.append(ordered.reshape(-1))
+            places.append((np.arange(ordered.size) + 0.5) / ordered.size)
+        order = np.argsort(np.concatenate(places), kind="stable")
+        merged: np.ndarray = np.concatenate(visits)[order]
+        return merged
+
+    def _visits_of_corpora(self) -> dict[int, int]:
+        """Returns in how many pools of an epoch a shard of each corpus is.
+
+        As many as its pairs come, and as there are pools at most.
+        """
+        total = sum(self._size(shard) for shard in range(len(self.shards)))
+        num_pools = -(-total // self._pool_examples)
+        return {
+            shard.corpus: min(max(math.ceil(shard.rate), 1), num_pools)
+            if self._is_mixture
+            else 1
+            for shard in self.shards
+        }
 
     def advance(self, cursor: Cursor) -> Cursor:
         """Returns where the batch after this one is."""
@@ -239,26 +291,42 @@ class Plan:
                 raise ValueError("no pair is left to train on; raise --max_length")
         return Counts(examples, too_long)
 
-    def _copies(self, shard: int, epoch: int) -> np.ndarray:
+    def _copies(self, shard: int, epoch: int, visit: int | None = None) -> np.ndarray:
         """Returns how often each pair of a shard comes in an epoch, int64 [N].
 
         Rounded down from an offset drawn for each pair, so that after e epochs it has
-        come rate * e times, rounded down or up.
+        come rate * e times, rounded down or up; and so after each visit of an epoch.
+
+        Args:
+            shard: Its index.
+            epoch: The epoch.
+            visit: To count one visit of the epoch alone.
         """
         rate, size = self.shards[shard].rate, self._size(shard)
         if rate == 1:
             return np.ones(size, np.int64)
+        visits = self._num_visits[self.shards[shard].corpus]
+        first, count = epoch * visits, visits
+        if visit is not None:
+            first, count = first + visit, 1
         bits = hashing.bits(np.arange(size), self.seed, int(shard), _COPIES)
         drawn = (bits >> np.uint64(11)) / 2.0**53
-        before, after = (np.floor(rate * count + drawn) for count in (epoch, epoch + 1))
+        before, after = (
+            np.floor(rate * number / visits + drawn)
+            for number in (first, first + count)
+        )
         return (after - before).astype(np.int64)
 
     def _pool(self, epoch: int, pool: int) -> pools_lib.Pool:
-        lanes = self.pools(epoch)[pool]
-        shards = np.concatenate(lanes)
-        sizes = [sum(self._size(shard) for shard in lane) for lane in lanes]
+        lanes = self._visits(epoch)[pool]
+        visits = np.concatenate(lanes)
+        shards = visits % len(self.shards)
+        sizes = [
+            sum(self._size(visit % len(self.shards)) for visit in lane)
+            for lane in lanes
+        ]
         batches = cutting.cut(
-            self._queues(epoch, pool, shards, sizes),
+            self._queues(epoch, pool, visits, sizes),
             self.buckets,
             row_multiple=self._row_multiple,
         )
@@ -277,21 +345,25 @@ class Plan:
         )
 
     def _queues(
-        self, epoch: int, pool: int, shards: np.ndarray, sizes: list[int]
+        self, epoch: int, pool: int, visits: np.ndarray, sizes: list[int]
     ) -> list[list[np.ndarray]]:
         """Returns the permuted rows of a pool, for each bucket those of each lane.
 
         Args:
             epoch: The epoch.
             pool: Number of the pool.
-            shards: Its shards, lane after lane.
+            visits: To its shards, lane after lane.
             sizes: Rows of each lane.
         """
+        numbers, shards = np.divmod(visits, len(self.shards))
         lengths = np.concatenate(
             [self.lengths(shard, epoch).astype(np.int64) + 1 for shard in shards]
         )
         copies = np.concatenate(
-            [self._copies(shard, epoch) * self._kept(shard, epoch) for shard in shards]
+            [
+                self._copies(shard, epoch, number) * self._kept(shard, epoch)
+                for number, shard in zip(numbers, shards, strict=True)
+            ]
         )
         rows = np.repeat(np.arange(len(copies)), copies)
         rows = rows[hashing.order(len(rows), self.seed, epoch, pool, _ROW_ORDER)]

@@ -214,3 +214,12 @@ def test_a_pair_that_was_not_in_the_histogram_and_is_too_long_is_an_error():
     )
     with pytest.raises(ValueError, match="6 and 5 tokens fits no bucket"):
         buckets.assign(np.array([[6, 5]]))
+
+
+def test_the_longest_pair_has_a_bucket_even_if_its_weight_is_nothing():
+    lengths = np.arange(1, 101)
+    histogram = np.stack([lengths, lengths, np.where(lengths < 100, 1.0, 0.0)], 1)
+    buckets = bucketing.learn(
+        histogram, num_buckets=8, multiple=1, budget=bucketing.Budget(1000)
+    )
+    assert (buckets.src.max(), buckets.tgt.max()) == (100, 100)

@@ -1,4 +1,5 @@
 import collections
+import dataclasses
 
 import numpy as np
 import pytest
@@ -103,6 +104,23 @@ def test_temperature_makes_shares_more_equal():
 def test_a_low_temperature_gives_all_to_the_largest():
     sizes = [900_000, 100_000]
     assert mixing.rates(sizes, sizes, 0.001) == [pytest.approx(10 / 9), 0]
+
+
+def test_a_corpus_with_many_segmentations_weighs_no_more_in_the_boundaries(tmp_path):
+    members = []
+    for folder, samples, rate in ((tmp_path / "a", 0, 2.0), (tmp_path / "b", 3, 1.0)):
+        made = locations.locate(str(small_data.make(folder, subword_samples=samples)))
+        members.append(mixing.Corpus(made, manifest.read(made), rate))
+    histogram, _ = data_sources._lengths(members, "train", config.BatchConfig())
+    assert histogram[:, 2].sum() == pytest.approx(300 * 2.0 + 300 * 1.0)
+
+
+def test_a_corpus_of_which_no_pair_would_come_is_refused(directories):
+    asked = _config(directories, ":1", ":1000")
+    asked = dataclasses.replace(asked, mix_temperature=0.1)
+    with pytest.raises(exits.Refusal, match="--mix=.* too small beside") as error:
+        mixing.corpora(locations.locate(directories[0]), asked)
+    assert error.value.code == exits.USAGE
 
 
 def test_a_mixture_is_for_training_and_other_splits_are_those_of_the_directory(

@@ -183,7 +183,9 @@ def _with_rates(*rates: float) -> plan_lib.Plan:
     return _plan(7, shards=shards, max_length=99)
 
 
-@pytest.mark.parametrize("rates", [(1.0, 2.0), (0.3, 1.7), (0.25, 4.0)])
+@pytest.mark.parametrize(
+    "rates", [(1.0, 2.0), (0.3, 1.7), (0.25, 4.0), (0.9, 60.3), (1.0, 1.0)]
+)
 def test_a_rate_is_kept_to_within_one_after_every_epoch(rates):
     plan = _with_rates(*rates)
     seen = np.zeros(len(_every(plan)), int)
@@ -193,6 +195,36 @@ def test_a_rate_is_kept_to_within_one_after_every_epoch(rates):
             np.add.at(seen, rows[rows >= 0], 1)
         assert (np.abs(seen - of_row * (epoch + 1)) < 1).all()
     assert seen.sum() == pytest.approx(8 * of_row.sum(), rel=0.05)
+
+
+# Pairs of a large corpus, shards of it, the share that a corpus of 2,000 pairs in 16
+# shards is to have; some of the shards are larger than a pool of 26,000.
+@pytest.mark.parametrize("num_lanes", [1, 4])
+@pytest.mark.parametrize(
+    ("size", "count", "share"),
+    [(400_000, 160, 0.25), (400_000, 400, 0.1), (450_000, 16, 0.67)],
+)
+def test_every_pool_of_a_mixture_has_about_the_share_of_each_corpus(
+    size, count, share, num_lanes
+):
+    shards = []
+    for corpus, (pairs, files, part) in enumerate(
+        [(size, count, 1 - share), (2_000, 16, share)]
+    ):
+        lengths = np.full((pairs // files, 2), 9, np.uint16)
+        rate = part * (size + 2_000) / pairs
+        shards += [plan_lib.Shard((lengths,), rate, corpus)] * files
+    plan = _plan(1, shards, pool_examples=26_000, num_lanes=num_lanes)
+    parts = []
+    for index in range(len(plan.pools(1))):
+        pool = plan.pool(1, index)
+        corpora = np.array([plan.shards[shard].corpus for shard in pool.shards])
+        sizes = [len(plan.shards[shard].lengths[0]) for shard in pool.shards]
+        parts.append(np.repeat(corpora, sizes)[pool.rows[pool.rows >= 0]].mean())
+    assert len(parts) >= 4
+    assert np.median(parts) == pytest.approx(share, abs=0.1)
+    assert share / 2 < min(parts) <= max(parts) < min(2 * share, (1 + share) / 2)
+    assert plan.about_batches(0)[0] == pytest.approx(plan.num_batches(0), rel=0.3)
 
 
 @pytest.mark.parametrize("seed", range(5))
