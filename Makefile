@@ -83,8 +83,8 @@ bench: setup ## Print tables of figures, kept in runs/bench.jsonl; for DATA_DIR,
 	$(if $(SRC),$(BENCH) tests.benchmarks.exported --workdir=$(WORKDIR) --src=$(SRC))
 	$(BENCH) pipeline.inspect --data_dir=$(DATA_DIR) --benchmark_secs=10 --compare --examples=0
 
-results: setup ## Run a row of RESULTS.md again: ROW=trec SEED=1; without ROW, list them.
-	$(RUN) tests.benchmarks.results $(ROW) $(if $(SEED),--seed=$(SEED))
+results: setup ## Run a row of RESULTS.md again: ROW=trec SEED=1 FLAGS=--dtype=bfloat16; without ROW, list them.
+	$(RUN) tests.benchmarks.results $(ROW) $(if $(SEED),--seed=$(SEED)) $(if $(FLAGS),-- $(FLAGS))
 
 test-gpu: setup-dev ## Check the step and exact resume on this host's GPUs (make setup GPU=1).
 	$(RUN) pytest tests/gpu

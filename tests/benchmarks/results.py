@@ -2,15 +2,18 @@
 
     python -m tests.benchmarks.results               lists the rows
     python -m tests.benchmarks.results trec          runs one, with --seed=2 another one
+    python -m tests.benchmarks.results numbers_lstm -- --attention=luong
 
-Raw text that is not part of the project must be where the flagfile says. What is
-finished already is not done again, and what was stopped goes on.
+After -- stand flags of the trainer; they have a working directory of their own. Raw
+text that is not part of the project must be where the flagfile says. What is finished
+already is not done again, and what was stopped goes on.
 """
 
 import argparse
 import pathlib
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -76,29 +79,44 @@ ROWS = {
 }
 
 
-def commands(name: str, seed: int) -> list[list[str]]:
-    """Returns the command lines of a row, without the interpreter."""
+def commands(name: str, seed: int, changes: Sequence[str] = ()) -> list[list[str]]:
+    """Returns the command lines of a row, without the interpreter.
+
+    Args:
+        name: Of the row.
+        seed: Of the run.
+        changes: Flags of the trainer, after those of the flagfile.
+    """
     row = ROWS[name]
     data = f"--data_dir=runs/results/{row.data}"
-    workdir = f"--workdir=runs/results/{row.run}-{seed}"
+    told = "".join(f"+{flag.lstrip('-')}" for flag in changes).replace("/", "_")
+    workdir = f"--workdir=runs/results/{row.run}-{seed}{told}"
     trainer = f"trainers.{row.run.partition('_')[0]}"
     return [
         ["preprocessing.build", f"--flagfile=flags/preprocess_{row.data}.flags", data],
-        [trainer, f"--flagfile=flags/{row.run}.flags", data, workdir, f"--seed={seed}"],
+        [
+            *(trainer, f"--flagfile=flags/{row.run}.flags"),
+            *(data, workdir, f"--seed={seed}", *changes),
+        ],
         ["trainers.evaluate", workdir, *row.score],
     ]
 
 
 def main() -> None:
     """Runs a row, or lists them."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0],
+        epilog="After -- stand flags of the trainer.",
+    )
     parser.add_argument("row", nargs="?", choices=sorted(ROWS))
     parser.add_argument("--seed", type=int, default=1)
-    asked = parser.parse_args()
+    end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    changes = sys.argv[end + 1 :]  # argparse takes no options after --
+    asked = parser.parse_args(sys.argv[1:end])
     if asked.row is None:
         print("\n".join(sorted(ROWS)))
         return
-    for command in commands(asked.row, asked.seed):
+    for command in commands(asked.row, asked.seed, changes):
         print(f"python -m {' '.join(command)}", flush=True)
         done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, check=False)
         if done.returncode:

@@ -25,6 +25,17 @@ def test_the_commands_of_a_row_parse(name, monkeypatch):
     assert f"--workdir={parsed.run.workdir}" in score
 
 
+def test_a_row_with_other_flags_has_a_directory_of_its_own(monkeypatch):
+    monkeypatch.chdir(results.ROOT)
+    changes = ["--attention=luong", "--init_from=a/b"]
+    _, (_, *flags), score = results.commands("numbers_lstm", 2, changes)
+    parsed = binding.parse(flags, config.Seq2SeqConfig)
+    assert parsed.model.rnn.attention == "luong"
+    plain = results.commands("numbers_lstm", 2)[2][1]
+    assert score[1] == f"{plain}+attention=luong+init_from=a_b"
+    assert score[1] == f"--workdir={parsed.run.workdir}"
+
+
 def test_the_page_of_results_names_rows_that_there_are():
     page = (results.ROOT / "RESULTS.md").read_text(encoding="utf-8")
     named = set(re.findall(r"ROW=(\w+)", page))
