@@ -4,6 +4,7 @@ A quoted CSV field may hold newlines, the others are not lines at all. So one pr
 reads them, row by row, and others encode what it read.
 """
 
+import collections
 import csv
 import json
 from collections.abc import Iterator
@@ -12,7 +13,8 @@ from typing import Any
 from pipeline import exits, extras, locations
 from preprocessing import cleaning, corpus_config, line_formats, lines, rows
 
-_CSV_FIELD_BYTES = 1 << 24
+_CSV_LINE_BYTES = 1 << 22  # longer lines are cut and not taken apart
+_CSV_FIELD_CHARACTERS = 1 << 24  # as far as the end of a quoted field is looked for
 _PARQUET_ROWS = 4096
 _XML_LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 # TMX 1.4b: codes of the original format stand in these, text of the segment does not.
@@ -27,45 +29,74 @@ def read_csv(
 ) -> Iterator[rows.Row]:
     """Yields the rows of a CSV file (RFC 4180), the header left out.
 
+    A line that begins no row, such as one with a quote that is not closed, is a reject
+    by itself: the next line begins the next row.
+
     Args:
         path: The file, `.gz` or plain.
         layout: Its delimiter, header and encoding.
         columns: Positions of source and targets, from 0.
-        max_bytes: Longest line that is read whole.
-
-    Raises:
-        exits.Refusal: If a quoted field is never closed.
+        max_bytes: Longest side; of a line that is left out no more is shown.
     """
-    csv.field_size_limit(_CSV_FIELD_BYTES)
-    reader = csv.reader(
-        _csv_lines(path, layout.encoding), delimiter=layout.delimiter, strict=True
-    )
-    begin, header = 1, layout.header
+    csv.field_size_limit(_CSV_FIELD_CHARACTERS)
+    source = _CsvLines(path, layout.encoding)
+    reader = csv.reader(source, delimiter=layout.delimiter, strict=True)
+    is_header = layout.header
     while True:
+        begin = source.begin_row()
         try:
             fields = next(reader)
         except StopIteration:
             return
-        except csv.Error as error:
-            if "unexpected end" in str(error) or "field larger" in str(error):
-                raise exits.Refusal(
-                    exits.BAD_DATA,
-                    f"{path}: line {begin}: a quoted field begins and does not end; "
-                    "close it, or read the file as --format=tsv",
-                ) from None
-            if not header:
-                yield rows.Row(begin, str(error).encode(), (), cleaning.FORMAT)
+        except csv.Error:
+            reject = source.give_back(max_bytes)
+            if not is_header:
+                yield reject
         else:
-            if fields and not header:  # an empty line is no row
+            if fields and not is_header:  # an empty line is no row
                 yield _csv_row(begin, fields, columns, max_bytes)
-        begin, header = reader.line_num + 1, False
+        is_header = False
 
 
-def _csv_lines(path: locations.Location, encoding: str) -> Iterator[str]:
-    """Yields lines with their ends, bytes that cannot be decoded as surrogates."""
-    working = lines.working_encoding(encoding)
-    for line in lines.read(path, _CSV_FIELD_BYTES, encoding):
-        yield line.decode(working, errors="surrogateescape") + "\n"
+class _CsvLines:
+    """Lines with their ends for `csv.reader`, which may come a second time.
+
+    Bytes that cannot be decoded come as surrogates.
+    """
+
+    def __init__(self, path: locations.Location, encoding: str) -> None:
+        self._unread = lines.read(path, _CSV_LINE_BYTES, encoding)
+        self._again: collections.deque[bytes] = collections.deque()
+        self._taken: list[bytes] = []  # by the row that is being read
+        self._number = 0
+        self._encoding = lines.working_encoding(encoding)
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.popleft() if self._again else next(self._unread)
+        self._taken.append(line)
+        if len(line) > _CSV_LINE_BYTES:
+            raise csv.Error("a line that was cut")
+        return line.decode(self._encoding, errors="surrogateescape") + "\n"
+
+    def begin_row(self) -> int:
+        """Returns the number of the next line, with which a row begins."""
+        self._number += len(self._taken)
+        self._taken.clear()
+        return self._number + 1
+
+    def give_back(self, max_bytes: int) -> rows.Row:
+        """Returns the first line of the row as a reject; the others come again."""
+        first, *others = self._taken
+        self._again.extendleft(reversed(others))
+        self._taken = [first]
+        problem = cleaning.FORMAT
+        if len(first) > _CSV_LINE_BYTES:
+            problem = cleaning.TOO_LONG
+        text = first.decode(self._encoding, errors="surrogateescape")
+        return rows.Row(self._number + 1, _back(text)[: max_bytes + 1], (), problem)
 
 
 def _csv_row(

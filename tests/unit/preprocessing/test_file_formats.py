@@ -52,10 +52,56 @@ def test_half_of_a_surrogate_pair_is_a_reject_too(tmp_path):
     assert (row[0], row[3]) == (1, "encoding")
 
 
-def test_a_quote_that_is_never_closed_is_refused_with_its_line(tmp_path):
-    with pytest.raises(exits.Refusal, match="line 2: a quoted field") as error:
-        _csv(tmp_path / "a.csv", b'a,b\nc,"d\n' + b"e,f\n" * 10)
-    assert error.value.code == exits.BAD_DATA
+@pytest.mark.parametrize("end", [b'e "f",g\n', b""])
+def test_a_quote_that_is_not_closed_costs_its_own_line_alone(tmp_path, end):
+    """Promise P3: what was read until the next quote, or the end, is read again."""
+    content = b'a,b\nc,"d\n' + b"e,f\n" * 2400 + end
+    found = _csv(tmp_path / "a.csv", content)
+    assert [row[0] for row in found] == list(range(1, 2403 + bool(end)))
+    assert found[1] == (2, b'c,"d', (), "format")
+    assert {row[1:] for row in found[2:2402]} == {(b"e", (b"f",), "")}
+
+
+def test_of_quoted_fields_one_that_is_not_closed_costs_its_own_line_alone(tmp_path):
+    content = b'"a","b"\n"c","d\n"e","f\nf"\n"g","h"\n'
+    assert _csv(tmp_path / "a.csv", content) == [
+        (1, b"a", (b"b",), ""),
+        (2, b'"c","d', (), "format"),
+        (3, b"e", (b"f f",), ""),
+        (5, b"g", (b"h",), ""),
+    ]
+
+
+def test_a_header_with_a_quote_that_is_not_closed_is_one_line(tmp_path):
+    layout = dataclasses.replace(LAYOUT, header=True)
+    found = _csv(tmp_path / "a.csv", b'src,"tgt\na,b\n', layout)
+    assert found == [(2, b"a", (b"b",), "")]
+
+
+@pytest.mark.parametrize("begin", [b"", b'"'])
+def test_a_line_of_many_megabytes_is_one_reject(tmp_path, begin):
+    content = b"a,b\n" + begin + b"x" * 17_000_000 + b"\nc,d\n"
+    first, long, last = _csv(tmp_path / "a.csv", content)
+    assert (first[0], last) == (1, (3, b"c", (b"d",), ""))
+    assert (long[0], len(long[1]), long[3]) == (2, 1001, "too_long")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.text('a",', max_size=6), min_size=1, max_size=12))
+def test_every_csv_line_is_in_one_row_or_a_reject_as_it_is(tmp_path_factory, texts):
+    path = tmp_path_factory.mktemp("csv") / "a.csv"
+    found = _csv(path, "\n".join(texts).encode())
+    numbers = [number for number, text in enumerate(texts, 1) if text]
+    for number, src, _, problem in found:
+        assert numbers[0] == number
+        if problem == "format":
+            assert src.decode() == texts[number - 1]
+            del numbers[0]
+            continue
+        taken = csv.reader((f"{text}\n" for text in texts[number - 1 :]), strict=True)
+        next(taken)
+        numbers = [other for other in numbers if other >= number + taken.line_num]
+    assert not numbers
 
 
 @settings(max_examples=50, deadline=None)
