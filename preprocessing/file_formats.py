@@ -220,7 +220,7 @@ def read_po(path: locations.Location, encoding: str) -> Iterator[rows.Row]:
 
     try:
         with lines.open_bytes(path) as file:
-            content = file.read().decode(encoding)
+            content = _Catalogue(file.read().decode(encoding))
         entries = polib.pofile(content)
     except lines.DAMAGE as error:
         raise lines.damaged(path, error) from None
@@ -244,6 +244,17 @@ def read_po(path: locations.Location, encoding: str) -> Iterator[rows.Row]:
             yield rows.Row(
                 entry.linenum or 0, rows.one_line(src).encode(), references, problem
             )
+
+
+class _Catalogue(str):
+    r"""Text whose lines end at `\n` alone, for polib, which asks it for them."""
+
+    __slots__ = ()
+
+    def splitlines(self, keepends: bool = False) -> list[str]:
+        r"""Returns the lines; polib strips the `\r` that one may end in."""
+        assert not keepends
+        return self.split("\n")
 
 
 def read_parquet(

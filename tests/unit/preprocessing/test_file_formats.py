@@ -211,6 +211,14 @@ def test_catalogue_entries_are_pairs_plural_forms_too(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("character", "\u2028\u2029\x85\x0b\x0c\x1c\x1e")
+def test_catalogue_lines_end_at_newlines_alone(tmp_path, character):
+    text = f'msgid "a"\r\nmsgstr ""\r\n"x{character}y "\n"z"\n'
+    (tmp_path / "a.po").write_text(text, "utf-8", newline="")
+    (row,) = file_formats.read_po(tmp_path / "a.po", "utf-8")
+    assert row[1:] == (b"a", (f"x{character}y z".encode(),), "")
+
+
 def test_what_is_no_catalogue_is_refused(tmp_path):
     (tmp_path / "a.po").write_text("msgid without quotes\nmore\n")
     with pytest.raises(exits.Refusal, match="not a gettext catalogue"):
