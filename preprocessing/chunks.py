@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from pipeline import exits
 from preprocessing import cleaning, corpora, line_formats, lines, rows
 
 CHUNK_ROWS = 2_000
@@ -49,11 +50,19 @@ class Chunk(NamedTuple):
     parsed: list[rows.Row]
 
     def rows(self) -> list[rows.Row]:
-        """Returns the rows, taken apart."""
+        """Returns the rows, taken apart.
+
+        Raises:
+            exits.Refusal: If the files have other lines than when they were counted.
+        """
         if self.texts is None or self.reader is None:
             return self.parsed
         row = self.reader.row
         sides = [text.split(b"\n") for text in self.texts]
+        if any(len(side) != self.size for side in sides):
+            raise exits.Refusal(
+                exits.BAD_DATA, f"{self.name}: changed while it was read; build again"
+            )
         found = [
             row(number, side)
             for number, side in enumerate(

@@ -1,3 +1,6 @@
+import pytest
+
+from pipeline import exits
 from preprocessing import chunks, corpora, corpus_config
 
 
@@ -40,3 +43,18 @@ def test_a_cut_line_of_any_side_is_not_taken_apart(tmp_path):
     first, second = chunk.rows()
     assert first == (1, b"a\t" + (b"w|" * 51)[:101], (), "too_long")
     assert second == (2, b"b", (b"x", b"y"), "")
+
+
+def test_a_side_that_became_shorter_since_lines_were_counted_is_refused(tmp_path):
+    """FAULTS 16: the corpora were surveyed, and another program wrote to a file."""
+    (tmp_path / "src").write_text("a\n" * 2500)
+    (tmp_path / "tgt").write_text("x\n" * 2100)
+    corpus = corpus_config.CorpusConfig(
+        train_src=(str(tmp_path / "src"),), train_tgt=(str(tmp_path / "tgt"),)
+    )
+    sources = corpora.sources(corpus, "pairs", 100)
+    first, second = chunks.of_sources(sources, 100)
+    assert len(first.rows()) == 2000
+    with pytest.raises(exits.Refusal, match=r"src \| tgt: changed while") as error:
+        second.rows()
+    assert error.value.code == exits.BAD_DATA
