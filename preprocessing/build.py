@@ -181,7 +181,7 @@ def _describe(
             "weight": source.weight,
             "files": [
                 {
-                    "name": fact.path.name,
+                    "name": corpora.shown_name(fact.path.name),
                     "bytes": fact.bytes,
                     "lines": fact.lines,
                     "sha256": fact.sha256,

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import glob
 import itertools
+import os
 from collections.abc import Callable, Iterator, Sequence
 
 from pipeline import exits, locations
@@ -99,7 +100,7 @@ def sources(
         found += [
             dataclasses.replace(
                 _several_references(make(paths), layout.reference_separator),
-                name=name or " | ".join(path.name for path in paths),
+                name=shown_name(name or " | ".join(path.name for path in paths)),
                 split=deal,
                 weight=weight,
             )
@@ -144,6 +145,16 @@ def num_rows(source: Source, facts: Sequence[lines.FileFacts]) -> int | None:
     if source.reader is None or facts[0].lines is None:
         return None
     return max(0, facts[0].lines - source.header_lines)
+
+
+def shown_name(name: str) -> str:
+    r"""Returns a file's name as text of one field, whatever bytes it is of.
+
+    >>> shown_name("a\tb"), shown_name("caf\udce9")
+    ('a\\tb', 'caf\\xe9')
+    """
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return text.replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
 
 
 def _named(corpus: corpus_config.CorpusConfig, split: str) -> list[tuple[str, float]]:

@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import hashlib
 import json
+import os
 import pathlib
 import random
 import signal
@@ -423,6 +424,25 @@ def test_several_formats_named_corpora_and_their_accounts(tmp_path):
     rejects = gzip.decompress((tmp_path / "data" / "rejects.tsv.gz").read_bytes())
     assert rejects.decode().split("\n")[1] == "web\t3\tduplicate\tba\tab"
     programs.succeed("preprocessing.verify", f"--data_dir={tmp_path / 'data'}")
+
+
+def test_files_may_have_names_that_are_not_text(tmp_path):
+    for name in (b"caf\xe9.tsv", b"a\tb\n.tsv"):
+        path = tmp_path / os.fsdecode(name)
+        path.write_text("".join(f"{a}\t{b}\n" for a, b in small_data.pairs(100)))
+    programs.succeed(
+        BUILD,
+        f"--data_dir={tmp_path / 'data'}",
+        f"--train={tmp_path}/*.tsv",
+        "--valid_fraction=0.1",
+        "--split_by=line",
+        "--vocab_size=100",
+        "--dedup",
+    )
+    names = [source["name"] for source in manifest.read(tmp_path / "data").sources]
+    assert names == ["a\\tb\\n.tsv", "caf\\xe9.tsv"]
+    out = programs.succeed("preprocessing.verify", f"--data_dir={tmp_path / 'data'}")
+    assert "are as the manifest says" in out
 
 
 def test_labels_get_ids_and_an_unseen_one_is_named(tmp_path):
