@@ -143,17 +143,20 @@ def read_tmx(
     from defusedxml import common
 
     number = 0
+    around: list[Any] = []  # elements that are not at their end
     with lines.open_bytes(path) as file:
         try:
             events = defusedxml.ElementTree.iterparse(file, events=("start", "end"))
-            _, root = next(events)
             for event, element in events:
-                if event == "end" and _local(element.tag) == "tu":
+                if event == "start":
+                    around.append(element)
+                    continue
+                around.pop()
+                if _local(element.tag) == "tu":
                     number += 1
                     yield _tmx_row(number, element, languages)
-                    root.clear()  # or the whole document would stay
-                    for child in root:
-                        child.clear()
+                    for parent in around[-1:]:
+                        parent.clear()  # or the whole document would stay
         except lines.DAMAGE as error:
             raise lines.damaged(path, error) from None
         except common.EntitiesForbidden as error:

@@ -2,6 +2,7 @@ import csv
 import dataclasses
 import gzip
 import io
+import tracemalloc
 
 import pyarrow
 import pyarrow.parquet
@@ -159,6 +160,20 @@ def test_translation_units_may_be_in_a_namespace(tmp_path):
     text = TMX.format(doctype="")
     named = text.replace("<tmx ", '<tmx xmlns="http://www.lisa.org/tmx14" ')
     assert _tmx(tmp_path / "a.tmx", named) == _tmx(tmp_path / "b.tmx", text)
+
+
+def test_translation_units_that_were_read_are_not_kept(tmp_path):
+    unit = TMX[TMX.index("<tu>") : TMX.index("</body>")]
+    whole = TMX.format(doctype="").replace("</body>", unit * 5_000 + "</body>")
+    (tmp_path / "a.tmx").write_text(whole)
+    tracemalloc.start()
+    try:
+        found = file_formats.read_tmx(tmp_path / "a.tmx", ("en", "fr"))
+        assert sum(1 for _ in found) == 15_003
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1_000_000 < len(whole)
 
 
 @pytest.mark.parametrize(
