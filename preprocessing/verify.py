@@ -10,9 +10,7 @@ rejects. Damage is exit code 65, with the shard and record named.
 import collections
 import dataclasses
 import functools
-import gzip
 import sys
-import zlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -31,6 +29,7 @@ from pipeline import (
     sidecars,
     vocabulary,
 )
+from preprocessing import accounts, lines
 
 _BATCH_RECORDS = 8192
 
@@ -142,15 +141,24 @@ def _check_rejects(facts: manifest.Manifest, data_dir: locations.Location) -> No
     if not path.is_file():
         raise _wrong(path, "is missing")
     try:
-        lines = gzip.decompress(path.read_bytes()).split(b"\n")[1:-1]
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        found = _count_rejects(path)
+    except lines.DAMAGE as error:
         raise _wrong(path, f"damaged ({error})") from None
-    fields = [line.split(b"\t") for line in lines]
-    if short := [row for row, parts in enumerate(fields, 2) if len(parts) < 4]:
-        raise _wrong(path, f"line {short[0]} has not the fields of a reject")
-    found = collections.Counter(parts[2].decode() for parts in fields)
     if found != told:
         raise _wrong(path, f"has {dict(found)}, the manifest says {dict(told)}")
+
+
+def _count_rejects(path: locations.Location) -> collections.Counter[str]:
+    """Returns how many rejects there are by reason."""
+    found = collections.Counter[str]()
+    with lines.open_bytes(path) as file:
+        next(file, None)  # names of the columns
+        for number, line in enumerate(file, 2):
+            fields = line.split(b"\t", 3)
+            if len(fields) < 4:
+                raise _wrong(path, f"line {number} has not the fields of a reject")
+            found[fields[2].decode()] += 1
+    return found
 
 
 def _check_shard(
@@ -208,14 +216,11 @@ def _check_shard(
 def _check_histogram(
     data_dir: locations.Location, name: str, split: manifest.Split
 ) -> None:
-    lengths = np.concatenate(
-        [
-            sidecars.read_lengths(data_dir / shard.name, shard.records)
-            for shard in split.all_shards
-        ]
-    )
-    values, counts = np.unique(lengths, axis=0, return_counts=True)
-    if not np.array_equal(np.column_stack([values, counts]), split.joint_histogram()):
+    found = accounts.Histogram()
+    for shard in split.all_shards:
+        found.add(sidecars.read_lengths(data_dir / shard.name, shard.records))
+    joint = np.column_stack([found.values >> 16, found.values & 0xFFFF, found.counts])
+    if not np.array_equal(joint, split.joint_histogram()):
         raise _wrong(
             data_dir / manifest.FILENAME, f"{name}: its histogram is not the sidecars'"
         )
