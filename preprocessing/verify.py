@@ -10,8 +10,9 @@ rejects. Damage is exit code 65, with the shard and record named.
 import collections
 import dataclasses
 import functools
+import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -106,21 +107,30 @@ def _sample(
     vocabularies: tuple[vocabulary.Vocabulary, vocabulary.Vocabulary | None],
 ) -> Iterator[str]:
     """Yields the first pairs of a split as their ids say them, a line each."""
+    pairs = itertools.chain.from_iterable(
+        _decoded(path, facts.label_names, min(count, _BATCH_RECORDS), vocabularies)
+        for path in facts.shard_paths(data_dir, name)
+    )
+    for text, other in itertools.islice(pairs, count):
+        yield f"{name}\t{text}\t{other}"
+
+
+def _decoded(
+    path: locations.Location,
+    label_names: Sequence[str],
+    batch_records: int,
+    vocabularies: tuple[vocabulary.Vocabulary, vocabulary.Vocabulary | None],
+) -> Iterator[tuple[str, str]]:
+    """Yields source and target, or the name of the label, of each record of a shard."""
     src, tgt = vocabularies
-    path = facts.shard_paths(data_dir, name)[0]
-    shown = 0
-    for src_ids, tgt_ids, _ in records.read_ids(path, _BATCH_RECORDS):
-        texts = src.decode(src_ids[: count - shown].to_list())
+    labels = iter(records.read_label_ids(path) if tgt is None else ())
+    for src_ids, tgt_ids, _ in records.read_ids(path, batch_records):
+        texts = src.decode(src_ids.to_list())
         if tgt is None:
-            ids = records.read_label_ids(path)[shown : shown + len(texts)]
-            others = [facts.label_names[index] for index in ids]
+            others = [label_names[next(labels)] for _ in texts]
         else:
-            others = tgt.decode(tgt_ids[: count - shown].to_list())
-        for text, other in zip(texts, others, strict=True):
-            yield f"{name}\t{text}\t{other}"
-        shown += len(texts)
-        if shown >= count:
-            return
+            others = tgt.decode(tgt_ids.to_list())
+        yield from zip(texts, others, strict=True)
 
 
 def _check_rejects(facts: manifest.Manifest, data_dir: locations.Location) -> None:

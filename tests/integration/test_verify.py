@@ -1,5 +1,6 @@
 """preprocessing.verify finds whatever was damaged, and says where."""
 
+import collections
 import gzip
 import hashlib
 import json
@@ -49,6 +50,15 @@ def test_a_directory_on_a_remote_file_system_is_verified(data_dir):
     """`file://` stands for `gs://`: both go through tf.io.gfile."""
     out = programs.succeed(VERIFY, f"--data_dir=file://{data_dir}", "--sample=1")
     assert f"file://{data_dir}: 340 records in 5 shards are as the man" in out
+
+
+def test_a_sample_goes_on_in_the_next_shard(data_dir):
+    out = programs.succeed(VERIFY, f"--data_dir={data_dir}", "--sample=150")
+    shown = collections.Counter(line.split("\t")[0] for line in out.split("\n"))
+    assert shown["train"] == 150
+    facts = manifest.read(data_dir)
+    assert facts.splits["train"].shards[0].records < 150
+    assert shown["valid"] == facts.splits["valid"].num_records
 
 
 @pytest.mark.parametrize(
