@@ -299,10 +299,33 @@ def read_parquet(
             )
         number = 0
         for batch in _batches(path, file, sorted(wanted)):
-            for record in batch.to_pylist():
+            for record in _records(batch):
                 number += 1
                 shown = json.dumps(record, default=str, ensure_ascii=False).encode()
                 yield line_formats.row_of_object(number, record, columns, shown, labels)
+
+
+def _records(batch: Any) -> list[dict[str, Any]]:
+    """Returns the rows of a part; text that is not UTF-8 comes as bytes."""
+    try:
+        records: list[dict[str, Any]] = batch.to_pylist()
+    except UnicodeDecodeError:
+        names = batch.schema.names
+        found = zip(*[map(_value, column) for column in batch.columns], strict=True)
+        return [dict(zip(names, values, strict=True)) for values in found]
+    return records
+
+
+def _value(scalar: Any) -> Any:
+    """Returns what a field of a Parquet file holds, as Python has it."""
+    try:
+        return scalar.as_py()
+    except UnicodeDecodeError:
+        if hasattr(scalar, "as_buffer"):
+            return scalar.as_buffer().to_pybytes()
+    if hasattr(scalar, "keys"):
+        return {name: _value(scalar[name]) for name in scalar}
+    return list(map(_value, scalar.values))
 
 
 def _batches(path: locations.Location, file: Any, columns: list[str]) -> Iterator[Any]:

@@ -282,6 +282,28 @@ def test_parquet_bytes_are_text_if_they_can_be_decoded(tmp_path, labels):
     assert [(row.references, row.problem) for row in others] == [((), "encoding")] * 2
 
 
+@pytest.mark.parametrize("labels", [False, True])
+@pytest.mark.parametrize("kind", ["plain", "struct", "list"])
+def test_parquet_text_that_is_not_utf8_is_a_reject(tmp_path, kind, labels):
+    """Arrow's word that a column is text is the writer's, which nobody checked."""
+    values = pyarrow.array([b"x", b"\xff", b"\xc3\xa9"]).view(pyarrow.string())
+    if kind == "struct":
+        values = pyarrow.StructArray.from_arrays([values], ["de"])
+    elif kind == "list":
+        values = pyarrow.ListArray.from_arrays([0, 1, 2, 3], values)
+        labels = False
+    table = pyarrow.table({"a": ["a", "b", None], "b": values})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    columns = ("a", "b.de" if kind == "struct" else "b")
+    first, second, third = file_formats.read_parquet(
+        tmp_path / "a.parquet", columns, labels=labels
+    )
+    assert first == (1, b"a", (b"x",), "")
+    assert (second[0], second[2:]) == (2, ((), "encoding"))
+    assert rb"\xff" in second.src
+    assert third.problem == "columns"
+
+
 def test_a_damaged_parquet_file_is_refused(tmp_path):
     path = tmp_path / "a.parquet"
     table = pyarrow.Table.from_pylist([{"a": f"{n}", "b": "x"} for n in range(9000)])
