@@ -4,12 +4,13 @@ import json
 import math
 import pathlib
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pipeline import exits
 from preprocessing import config
 
 _SUM_TOLERANCE = 1e-3
+_MOST_DIGITS = 640  # of a number that Python reads in any case; longer ones are text
 
 
 class Label(NamedTuple):
@@ -54,25 +55,35 @@ class Labels:
         return Label(self._ids[name], ())
 
     def _shares(self, text: str) -> tuple[float, ...]:
-        content = (
-            json.loads(text)
-            if text.lstrip()[:1] in ("{", "[")
-            else [float(part) for part in text.replace(",", " ").split()]
-        )
+        content = _numbers(text)
         if isinstance(content, dict):
             if unknown := sorted(content.keys() - self._ids.keys()):
                 raise UnknownLabelError(f"{unknown[0]!r} is not in --label_names")
             content = [content.get(name, 0.0) for name in self.names]
         if not all(isinstance(share, (int, float)) for share in content):
             raise ValueError(f"want numbers, got {text!r}")
-        shares = tuple([float(share) for share in content])
+        shares = tuple(content)
         if len(shares) != len(self.names) or not all(
             0 <= share <= 1 for share in shares
         ):
             raise ValueError(f"want {len(self.names)} shares in [0, 1], got {text!r}")
         if not math.isclose(sum(shares), 1, abs_tol=_SUM_TOLERANCE):
             raise ValueError(f"shares must sum to 1, got {text!r}")
-        return shares
+        return tuple(map(float, shares))
+
+
+def _numbers(text: str) -> Any:
+    """Returns numbers that blanks or commas part, or what else JSON can say.
+
+    Raises:
+        ValueError: If a text is neither.
+    """
+    if text.lstrip()[:1] not in ("{", "["):
+        return [float(part) for part in text.replace(",", " ").split()]
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("want numbers, got lists inside lists") from None
 
 
 def renaming(task: config.TaskConfig) -> dict[str, str] | None:
@@ -135,7 +146,8 @@ def in_order(names: Iterable[str]) -> list[str]:
     """Returns label names in the order of their ids: numbers by value, then text."""
 
     def key(name: str) -> tuple[bool, int, str]:
-        is_number = name.removeprefix("-").isdecimal()
+        digits = name.removeprefix("-")
+        is_number = digits.isdecimal() and len(digits) <= _MOST_DIGITS
         return (not is_number, int(name) if is_number else 0, name)
 
     return sorted(names, key=key)

@@ -22,6 +22,11 @@ def test_numbers_are_ordered_by_value():
     assert labels.in_order({"10", "9", "b", "-1", "a"}) == ["-1", "9", "10", "a", "b"]
 
 
+def test_a_name_of_thousands_of_digits_is_ordered_as_text():
+    many = "1" * 5000
+    assert labels.in_order({many, "9", "1" * 640, "a"}) == ["9", "1" * 640, many, "a"]
+
+
 def test_a_file_of_names_may_have_a_byte_order_mark_and_must_be_utf_8(tmp_path):
     path = tmp_path / "map.tsv"
     path.write_bytes("\ufeff0\tné\n".encode())
@@ -62,7 +67,11 @@ def test_shares_are_read_in_every_notation(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["0.5", "1 1", "0.5 x", "2 -1", '{"c": 1}', "[[1], 0]", ""]
+    "text",
+    [
+        *("0.5", "1 1", "0.5 x", "2 -1", '{"c": 1}', "[[1], 0]", ""),
+        *("[" * 20_000, f"[1{'0' * 400}, 0]", f"[1{'0' * 5000}, 0]", "[NaN, 1]"),
+    ],
 )
 def test_shares_that_are_none_are_errors(text):
     known = labels.Labels(("a", "b"), _task(soft_labels=True, label_names=("a", "b")))
