@@ -183,7 +183,7 @@ def row_of_object(
             ]
     except UnicodeDecodeError:
         return _undecodable(number, raw)
-    except (LookupError, TypeError, ValueError):
+    except (LookupError, TypeError, ValueError, RecursionError):
         references = []
     if not references:
         return rows.Row(number, raw, (), cleaning.COLUMNS)

@@ -112,3 +112,11 @@ def test_what_an_encoding_fails_on_in_its_own_way_is_a_reject(encoding, word):
         row = reader.row(1, [line, b"x"])
         bounds = config.CleaningConfig()
         assert cleaning.clean_text(row, bounds, keep=True) == "encoding"
+
+
+def test_json_of_lists_inside_lists_is_a_row_or_a_reject_however_deep():
+    """The parser and what writes a label again have bounds of their own."""
+    reader = line_formats.JsonLines(("src", "tgt"), labels=True, encoding="utf-8")
+    for depth in range(1000):
+        line = f'{{"src": "x", "tgt": {"[" * depth}0{"]" * depth}}}'.encode()
+        assert reader.row(1, [line]).problem in ("", "columns", "format")
