@@ -1,9 +1,6 @@
 """Rows: pairs as they are read, before they are decoded or cleaned."""
 
-import re
 from typing import NamedTuple
-
-_NEWLINES = re.compile(r"\s*[\r\n]\s*")
 
 
 class Row(NamedTuple):
@@ -32,7 +29,10 @@ def one_line(text: str) -> str:
     >>> one_line("a \r\n\n b\n")
     'a b'
     """
-    return _NEWLINES.sub(" ", text).strip() if _NEWLINES.search(text) else text
+    if "\n" not in text and "\r" not in text:
+        return text
+    parts = text.replace("\r", "\n").split("\n")
+    return " ".join(filter(None, map(str.strip, parts)))
 
 
 def parted(row: Row, separator: bytes) -> Row:
