@@ -71,14 +71,12 @@ def of_chunk(
             none: list[labels.Label | None] = [None] * len(found)
             return Pairs(found, splits, *clean, references, ones, none), []
     collector = _Collector(chunk, build, known)
-    rejects: list[rejects_file.Reject] = []
     marks = marks or bytes(chunk.size)
     for row, split, mark in zip(found, splits, marks, strict=True):
         reason = collector.add(row, split, mark)
         if reason is not None:
-            text = b"\t".join((row.src, *row.references))
-            rejects.append(rejects_file.Reject(split, row.line, reason, text))
-    return collector.pairs, rejects
+            collector.reject(row, split, reason)
+    return collector.pairs, collector.rejects
 
 
 class _Collector:
@@ -92,6 +90,7 @@ class _Collector:
     ) -> None:
         """Has no pair yet."""
         self.pairs = Pairs([], [], [], [], [], [], [])
+        self.rejects: list[rejects_file.Reject] = []
         self._chunk = chunk
         self._build = build
         self._known = known
@@ -121,6 +120,8 @@ class _Collector:
             targets = [
                 (tgt, (raw,)) for tgt, raw in zip(texts, row.references, strict=True)
             ]
+            if len(targets) > 1 and self._build.cleaning.dedup:
+                targets = self._once(targets, row)
         else:
             targets = [(texts[0], row.references)]
         pairs = self.pairs
@@ -133,6 +134,25 @@ class _Collector:
             pairs.copies.append(copies)
             pairs.labels.append(label)
         return None
+
+    def reject(self, row: rows.Row, split: str, reason: str) -> None:
+        """Adds a row, or one reference of it, to what is left out."""
+        text = b"\t".join((row.src, *row.references))
+        self.rejects.append(rejects_file.Reject(split, row.line, reason, text))
+
+    def _once(
+        self, targets: list[tuple[str, tuple[bytes, ...]]], row: rows.Row
+    ) -> list[tuple[str, tuple[bytes, ...]]]:
+        """Returns the targets of a training row, those that repeat others rejected."""
+        found: dict[bytes, tuple[str, tuple[bytes, ...]]] = {}
+        for tgt, references in targets:
+            key = references[0].strip()  # as `duplicates` has it
+            if key in found:
+                again = row._replace(references=references)
+                self.reject(again, "train", cleaning.DUPLICATE)
+            else:
+                found[key] = (tgt, references)
+        return list(found.values())
 
 
 def _label(
