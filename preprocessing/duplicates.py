@@ -60,7 +60,7 @@ class Fingerprinter:
             texts = dict.fromkeys(map(bytes.strip, row.references))
             source = _hash(src)
             place = (chunk.first_row + number, _SPLITS.index(split))
-            whole = _hash(b"\x1f".join((src, *texts)))
+            whole = _hash(b"\x1f".join((src, *sorted(texts))))
             if len(texts) == 1:
                 found.append((source, whole, *place, WHOLE | PAIR))
                 continue

@@ -141,6 +141,7 @@ def test_any_reference_of_a_held_out_row_makes_a_training_pair_overlap(tmp_path)
         ([(b"a", b"x", b"y"), (b"a", b"y"), (b"a", b"z")], [0, 1, 0]),
         ([(b"a", b"x"), (b"a", b"x", b"y")], [0, 0]),  # y was not there before
         ([(b"a", b"x", b"y"), (b"a", b"x", b" y"), (b"a", b"x ", b"x")], [0, 1, 1]),
+        ([(b"a", b"x", b"y"), (b"a", b"y", b"x", b"y")], [0, 1]),
     ],
 )
 def test_a_row_of_several_references_is_one_pair_for_each(tmp_path, train, expected):
