@@ -13,6 +13,13 @@ _PARALLEL = tuple(f"{split}_{side}" for split in _SPLITS for side in ("src", "tg
 _WITH_LANGUAGES = ("tmx",)
 _BY_POSITION = ("tsv", "csv")
 _OF_FILES_OF_PAIRS = ("format", "columns", "pattern", "header")
+_READ_BY = {  # which formats have what a flag says; encoding: pairs of files, too
+    "columns": ("csv", "jsonl", "parquet", "tmx", "tsv"),
+    "header": ("csv", "tsv"),
+    "delimiter": ("csv",),
+    "pattern": ("regex",),
+    "encoding": ("csv", "jsonl", "po", "regex", "tsv"),
+}
 _TABS = {"tab": "\t", "\\t": "\t"}  # how a tab may be written in a flag
 
 
@@ -264,36 +271,45 @@ class CorpusConfig:
     def _check_used(self) -> None:
         """Refuses flags of a layout that no file given has."""
         for split in _SPLITS[1:]:
-            own = ["encoding", "reference_separator"] if not self._files(split) else []
-            own += _OF_FILES_OF_PAIRS if not getattr(self, split) else ()
-            for name in own:
-                if getattr(self, f"{split}_{name}") not in (None, ()):
-                    raise ValueError(
-                        f"--{split}_{name} is for files of --{split}, and none is given"
-                    )
+            self._check_own(split)
         kinds = {self.layout(split).format for split in _SPLITS if getattr(self, split)}
-        read_by = {
-            "columns": {"tsv", "csv", "jsonl", "tmx", "parquet"},
-            "header": {"tsv", "csv"},
-            "delimiter": {"csv"},
-            "pattern": {"regex"},
-        }
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
         self._check_shared(defaults)
-        for name, formats in read_by.items():
+        for name in ("columns", "header", "delimiter", "pattern"):
+            formats = _READ_BY[name]
             asked = getattr(self, name)
-            if asked != defaults[name] and not kinds & formats:
-                told = " or ".join(sorted(formats))
+            if asked != defaults[name] and not kinds.intersection(formats):
                 raise ValueError(
                     f"--{name} is for --train, --valid or --test files of --format="
-                    f"{told}, and there is none"
+                    f"{' or '.join(formats)}, and there is none"
+                )
+
+    def _check_own(self, split: str) -> None:
+        """Refuses flags of a split's layout that its files do not have."""
+        unused = [] if self._files(split) else ["encoding", "reference_separator"]
+        unused += [] if getattr(self, split) else _OF_FILES_OF_PAIRS
+        given = [
+            name
+            for name in (*_OF_FILES_OF_PAIRS, "encoding", "reference_separator")
+            if getattr(self, f"{split}_{name}") not in (None, ())
+        ]
+        kind = self.layout(split).format
+        for name in given:
+            if name in unused:
+                raise ValueError(
+                    f"--{split}_{name} is for files of --{split}, and none is given"
+                )
+            if getattr(self, split) and kind not in _READ_BY.get(name, FORMATS):
+                raise ValueError(
+                    f"--{split}_{name} is for files of --{split}_format="
+                    f"{' or '.join(_READ_BY[name])}, and --{split} is read as {kind}"
                 )
 
     def _check_shared(self, defaults: dict[str, Any]) -> None:
         """Refuses what the splits may share where each has its own, or no files."""
         readers = {
             "format": [s for s in _SPLITS if getattr(self, s)],
-            "encoding": [s for s in _SPLITS if self._files(s)],
+            "encoding": [s for s in _SPLITS if self._is_decoded(s)],
         }
         for name, splits in readers.items():
             asked = getattr(self, name)
@@ -310,10 +326,22 @@ class CorpusConfig:
         files: tuple[str, ...] = getattr(self, split) or getattr(self, f"{split}_src")
         return files
 
+    def _is_decoded(self, split: str) -> bool:
+        """Returns whether files of a split do not say themselves how to decode them."""
+        of_pairs = getattr(self, split)
+        kind = self.layout(split).format
+        return bool(self._files(split)) and (
+            not of_pairs or kind in _READ_BY["encoding"]
+        )
+
     def _check_named(self) -> None:
-        given = len(self.train or self.train_src) or 1
+        given = len(self.train or self.train_src)
         for name in ("train_names", "train_weights"):
             count = len(getattr(self, name))
+            if count and self.corpus:
+                raise ValueError(
+                    f"--{name} is for files, and --corpus={self.corpus} is built in"
+                )
             if count and count != given:
                 raise ValueError(
                     f"--{name} has {count} entries, --train or --train_src {given}"

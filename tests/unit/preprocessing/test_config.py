@@ -41,6 +41,44 @@ from preprocessing import config, corpus_config, subword_config
         ({"train": ("a",), "pattern": ".*"}, "--pattern is for .* --format=regex"),
         ({"train": ("a",), "format": "jsonl", "header": True}, "--header is for"),
         ({"train": ("a",), "format": "po", "columns": ("1", "2")}, "--columns is for"),
+        (
+            {"train": ("a",), "valid": ("b",), "valid_pattern": ".*"},
+            "--valid_pattern is for files of --valid_format=regex, and .* read as tsv",
+        ),
+        (
+            {"train": ("a",), "test": ("b",), "format": "jsonl", "test_header": False},
+            "--test_header is for files of --test_format=csv or tsv, and",
+        ),
+        (
+            {
+                "train": ("a",),
+                "valid": ("b",),
+                "valid_format": "po",
+                "valid_columns": ("1", "2"),
+            },
+            "--valid_columns is for files of --valid_format=csv or jsonl",
+        ),
+        (
+            {
+                "train": ("a",),
+                "valid": ("b",),
+                "valid_format": "parquet",
+                "valid_encoding": "cp1252",
+            },
+            "--valid_encoding is for files of --valid_format=csv or jsonl or po",
+        ),
+        (
+            {
+                "train": ("a",),
+                "format": "tmx",
+                "columns": ("en", "fr"),
+                "encoding": "cp1252",
+            },
+            "--encoding=cp1252: no file of --train",
+        ),
+        ({"train": ("a",), "format": "parquet", "encoding": "cp1252"}, "no file of"),
+        ({"corpus": "numbers", "train_weights": ("5",)}, "--train_weights is for file"),
+        ({"corpus": "numbers", "train_names": ("zzz",)}, "--train_names is for files"),
         ({"corpus": "numbers", "columns": ("1", "2")}, "--columns is for"),
         ({"corpus": "numbers", "format": "po"}, "--format=po: no file of --train"),
         ({"corpus": "numbers", "encoding": "cp1252"}, "--encoding=cp1252: no file"),
