@@ -226,7 +226,13 @@ def _expand(argument: _Argument, inside: tuple[str, ...]) -> Iterator[_Argument]
         return
     if not equals or not filename:
         raise FlagError(f"{_where(argument)}--flagfile needs a file: --flagfile=FILE")
-    path = str(pathlib.Path(filename).resolve())
+    try:
+        path = str(pathlib.Path(filename).resolve())
+    except RuntimeError:
+        raise FlagError(
+            f"{_where(argument)}--flagfile={filename}: is a link that leads back to "
+            "itself"
+        ) from None
     if path in inside:
         raise FlagError(f"{_where(argument)}--flagfile={filename} includes itself")
     for number, line in enumerate(_lines(filename, argument), start=1):

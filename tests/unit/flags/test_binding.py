@@ -118,6 +118,12 @@ def test_a_flagfile_that_includes_itself_is_refused(tmp_path):
         binding.parse([f"--flagfile={one}"], Outer)
 
 
+def test_a_flagfile_that_is_a_link_to_itself_is_refused(tmp_path):
+    (tmp_path / "a.flags").symlink_to("a.flags")
+    with pytest.raises(binding.FlagError, match=r"a\.flags: is a link that leads back"):
+        binding.parse([f"--flagfile={tmp_path / 'a.flags'}"], Outer)
+
+
 def test_a_flagfile_may_be_included_twice(tmp_path):
     base = _write(tmp_path / "base.flags", "--path=base")
     assert binding.parse([base, base], Outer).path == "base"
