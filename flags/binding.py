@@ -141,6 +141,7 @@ def help_text(config_class: type, about: str) -> str:
     """Returns the page that `--help` prints: flags in groups, units and defaults."""
     lines = [about.strip(), "", "Flags:", "", "  --flagfile=FILE"]
     lines.append("      Takes flags from FILE, one a line; # begins a comment line.")
+    lines += ["", "  --version", "      Prints the version and ends."]
     for group, fields in _groups(config_class):
         lines += ["", f"{group}"]
         for field, kind in fields:
@@ -324,8 +325,10 @@ def _placeholder(field: Any, kind: Any) -> str:
 def _default_text(field: Any) -> str:
     if field.default is dataclasses.MISSING:
         return "(required)"
-    if field.default is None or field.default == ():
+    if field.default in (None, "", ()):
         return "(not set)"
     if isinstance(field.default, bool):
         return f"(default: {str(field.default).lower()})"
+    if isinstance(field.default, tuple):
+        return f"(default: {','.join(field.default)})"
     return f"(default: {field.default})"

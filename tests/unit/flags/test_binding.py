@@ -138,6 +138,25 @@ def test_help_shows_groups_units_and_defaults():
     assert "A file. (required)" in text
 
 
+def test_help_shows_defaults_as_a_flag_takes_them():
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Lists:
+        """Lists."""
+
+        parts: tuple[str, ...] = knobs.knob(("bias", "scale"), "Some parts.")
+        word: str = knobs.knob("", "A word.")
+
+    text = binding.help_text(Lists, "What it does.")
+    assert "Some parts. (default: bias,scale)" in text
+    assert "A word. (not set)" in text
+
+
+def test_help_lists_what_every_program_takes():
+    text = binding.help_text(Inner, "What it does.")
+    assert "  --flagfile=FILE\n" in text
+    assert "  --version\n" in text
+
+
 def test_a_knob_declared_twice_is_a_bug():
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Twice:
