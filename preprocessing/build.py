@@ -296,9 +296,11 @@ def _up_to_date(
     if isinstance(target, locations.RemotePath) and manifest.FILENAME not in names:
         return False
     found = manifest.read(target)
+    # What may change now, an older build may have written down.
+    may_change = knobs.leaves(config.BuildConfig).keys() - settings.keys()
     differing = [
         f"{name}: {found.settings.get(name)!r} there, {settings.get(name)!r} asked"
-        for name in sorted(settings.keys() | found.settings.keys())
+        for name in sorted((settings.keys() | found.settings.keys()) - may_change)
         if found.settings.get(name) != settings.get(name)
     ]
     if _content(found.sources) != _content(described):

@@ -90,6 +90,7 @@ class SubwordConfig:
         None,
         "A SentencePiece rule file instead: a line a rule, code points in hexadecimal, "
         "FROM, a tab, TO.",
+        may_change=True,
     )
     lowercase: bool = knobs.knob(
         False, "Lowercases too (letters that have no lower case, such as ß, stay)."

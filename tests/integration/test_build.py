@@ -258,6 +258,27 @@ def test_other_content_under_the_same_name_is_refused(tmp_path):
     assert "the input files have other content" in done.stderr
 
 
+def test_a_rule_file_may_be_moved_but_not_changed(corpus, tmp_path):
+    rules, moved = tmp_path / "rules.tsv", tmp_path / "moved.tsv"
+    rules.write_text("0041\t0061\n")
+    target = tmp_path / "data"
+    programs.succeed(BUILD, *_flags(corpus, target, f"--normalize_rules={rules}"))
+    rules.rename(moved)
+    flags = _flags(corpus, target, f"--normalize_rules={moved}")
+    path = target / manifest.FILENAME
+    facts = json.loads(path.read_text())
+    assert "normalize_rules" not in facts["settings"]
+    facts["settings"]["normalize_rules"] = str(rules)  # as version 1.0.0 wrote it
+    for content in (path.read_text(), json.dumps(facts)):
+        path.write_text(content)
+        again = programs.run(BUILD, *flags)
+        assert (again.returncode, "is up to date" in again.stderr) == (0, True)
+    moved.write_text("0042\t0062\n")
+    other = programs.run(BUILD, *flags)
+    assert other.returncode == 78
+    assert "have other content" in other.stderr
+
+
 def test_a_directory_of_something_else_is_not_touched(corpus, tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "precious").write_text("mine")
