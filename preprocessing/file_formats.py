@@ -203,11 +203,17 @@ def _local(tag: str) -> str:
 
 
 def _tmx_text(element: Any) -> Iterator[str]:
-    yield element.text or ""
-    for child in element:
-        if _local(child.tag) not in _TMX_CODES:
-            yield from _tmx_text(child)
-        yield child.tail or ""
+    waiting = [element]  # what is to come, the next one last
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, str):
+            yield part
+            continue
+        yield part.text or ""
+        for child in reversed(part):
+            waiting.append(child.tail or "")
+            if _local(child.tag) not in _TMX_CODES:
+                waiting.append(child)
 
 
 def read_po(path: locations.Location, encoding: str) -> Iterator[rows.Row]:

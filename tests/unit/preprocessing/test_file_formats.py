@@ -162,6 +162,15 @@ def test_translation_units_may_be_in_a_namespace(tmp_path):
     assert _tmx(tmp_path / "a.tmx", named) == _tmx(tmp_path / "b.tmx", text)
 
 
+def test_the_elements_of_a_segment_may_be_inside_each_other_however_deep(tmp_path):
+    deep = f"{'<hi>a' * 2000}{'</hi>b' * 2000}"
+    text = TMX.format(doctype="").replace("no French", deep)
+    assert _tmx(tmp_path / "a.tmx", text.replace("old &amp; lang", deep))[1:] == [
+        (2, b"a" * 2000 + b"b" * 2000, (), "columns"),
+        (3, b"a" * 2000 + b"b" * 2000, (b"z",), ""),
+    ]
+
+
 def test_translation_units_that_were_read_are_not_kept(tmp_path):
     unit = TMX[TMX.index("<tu>") : TMX.index("</body>")]
     whole = TMX.format(doctype="").replace("</body>", unit * 5_000 + "</body>")
