@@ -16,7 +16,8 @@ class BatchConfig:
     tokens_per_batch: int | str | None = knobs.knob(
         None,
         "Padded tokens on the larger side of a batch, never exceeded. Unset: 4096, or "
-        "no limit where --batch_rows is set. auto: as many as training has memory for.",
+        "no limit where --batch_rows is set. auto, of training alone: as many as there "
+        "is memory for.",
         choices=(AUTO,),
     )
     batch_rows: int | None = knobs.knob(

@@ -270,8 +270,8 @@ class StartConfig:
     )
     freeze: tuple[str, ...] = knobs.knob(
         (),
-        "Weights that are not trained, by the beginnings of their names, as in "
-        "encoder,embeddings.",
+        "Weights that are not trained, by the first parts of their names, as in "
+        "encoder,encoder_norm or encoder/0; embeddings stands for all of those.",
     )
     src_embeddings: str | None = knobs.knob(
         None, "Vectors for source subwords, in the text format of word2vec and GloVe."
