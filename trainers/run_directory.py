@@ -193,7 +193,10 @@ class RunDirectory:
         path = self.path / SAMPLES
         if not path.is_file():
             return
-        _, *parts = _SAMPLES_HEADS.split(path.read_text(encoding="utf-8"))
+        # After the last \n: nothing, or half a line, which can end inside a character.
+        lines, end, _ = path.read_bytes().rpartition(b"\n")
+        text = (lines + end).decode("utf-8", errors="replace")
+        _, *parts = _SAMPLES_HEADS.split(text)
         steps = [int(part.partition("\n")[0]) for part in parts]
         kept = [
             part

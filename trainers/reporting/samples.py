@@ -35,7 +35,9 @@ def read(workdir: pathlib.Path) -> dict[int, list[Sample]]:
     step, texts = 0, dict.fromkeys(_FIELDS, "")
     with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
         for line in file:
-            text = line.removesuffix("\n")
+            text, end, _ = line.partition("\n")
+            if not end:  # half a line, as a full disk leaves it
+                break
             if text.startswith(_STEP):
                 step = int(text.removeprefix(_STEP))
                 found[step] = []

@@ -44,6 +44,19 @@ def test_samples_are_cut_whatever_their_texts_say(tmp_path):
     assert kept.count("press") == 2
 
 
+@pytest.mark.parametrize("half", ["== step 3", "== st", "== step 30\n\n  source  ü"])
+def test_samples_that_a_full_disk_cut_go_whole(tmp_path, half):
+    """FAULTS 50; the last byte is cut off too, which can be half a character."""
+    directory = run_directory.RunDirectory(tmp_path)
+    for step in (10, 20):
+        directory.append_samples(step, "  source      a\r b\n\n")
+    path = tmp_path / run_directory.SAMPLES
+    whole = path.read_bytes()
+    path.write_bytes(whole + half.encode()[:-1])
+    directory.truncate_logs(20)
+    assert path.read_bytes() == whole
+
+
 def test_without_a_checkpoint_the_logs_begin_anew(tmp_path):
     directory = run_directory.RunDirectory(tmp_path)
     directory.append(run_directory.METRICS, {"step": 1})

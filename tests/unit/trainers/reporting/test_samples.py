@@ -1,3 +1,5 @@
+import pytest
+
 from trainers import run_directory
 from trainers.reporting import samples
 
@@ -20,6 +22,17 @@ def test_half_a_sample_of_a_killed_run_is_left_out(tmp_path):
     path = tmp_path / run_directory.SAMPLES
     path.write_text("== step 5\n\n  source      a\n  hypothesis  b\n  refer")
     assert samples.read(tmp_path) == {5: []}
+
+
+@pytest.mark.parametrize("half", ["== step ", "== step 5", "  reference   x"])
+def test_half_a_line_of_a_full_disk_is_left_out(tmp_path, half):
+    one = "  source      a\n  hypothesis  x\n  reference   x\n\n"
+    directory = run_directory.RunDirectory(tmp_path)
+    directory.append_samples(5, one)
+    whole = samples.read(tmp_path)
+    with (tmp_path / run_directory.SAMPLES).open("a") as file:
+        file.write(half)
+    assert samples.read(tmp_path) == whole
 
 
 def test_a_run_without_samples_has_none(tmp_path):
