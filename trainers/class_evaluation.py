@@ -134,13 +134,18 @@ def _texts(
     """Returns the texts of a split, as their subwords say them, and labels, int [N].
 
     Training texts are kept as subwords only, and both sides must look the same.
+
+    Raises:
+        exits.Refusal: If a shard is damaged.
     """
     texts: list[str] = []
     shards = facts.shard_paths(data_dir, split)
-    for shard in shards:
-        for src, _, _ in records.read_ids(shard, _BATCH_RECORDS):
-            texts += words.decode(src.to_list())
-    return texts, np.concatenate([records.read_label_ids(shard) for shard in shards])
+    with shard_damage.reading_shards(shards):
+        for shard in shards:
+            for src, _, _ in records.read_ids(shard, _BATCH_RECORDS):
+                texts += words.decode(src.to_list())
+        labels = np.concatenate([records.read_label_ids(shard) for shard in shards])
+    return texts, labels
 
 
 def _write_confusions(

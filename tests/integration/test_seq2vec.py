@@ -2,13 +2,14 @@
 
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from tests import programs, servers, small_labels, small_runs
+from tests import damage, programs, servers, small_labels, small_runs
 from trainers import checkpoints
 
 TRAIN = "trainers.seq2vec"
@@ -103,6 +104,33 @@ def test_evaluate_scores_beside_baselines_and_draws_the_confusions(labelled, who
     counts = np.array(confusions["confusions"])
     assert np.trace(counts) / counts.sum() == pytest.approx(result["accuracy"])
     assert (whole / "confusions_valid.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (lambda shard: damage.flip_a_bit(shard, -30), "does not match its checksum"),
+        (pathlib.Path.unlink, "is gone"),
+    ],
+    ids=["a flipped bit", "removed"],
+)
+def test_evaluate_names_the_damaged_train_shard_of_its_baselines(
+    labelled, whole, tmp_path, harm, message
+):
+    """FAULTS 23 and 25."""
+    broken = tmp_path / "data"
+    shutil.copytree(labelled, broken)
+    shard = broken / "train-00001-of-00003.tfrecord"
+    harm(shard)
+    done = programs.run(
+        "trainers.evaluate",
+        f"--workdir={whole}",
+        f"--data_dir={broken}",
+        "--split=test",
+    )
+    assert done.returncode == 65, done.stderr
+    assert f"sluice: {shard}: " in done.stderr
+    assert message in done.stderr
 
 
 def test_predict_answers_every_line_whatever_it_holds(whole):
