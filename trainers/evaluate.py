@@ -122,7 +122,7 @@ def main(asked: EvaluateConfig) -> None:
         if path and not pathlib.Path(path).is_file():
             raise exits.Refusal(exits.MISSING_INPUT, f"{path}: no such file")
     runtime.start()
-    from trainers import evaluation, scores
+    from trainers import evaluation, out_of_memory, scores
 
     scores.bleu_metric(asked.tokenize, lowercase=False)  # refused before the work
     if facts is not None:
@@ -131,7 +131,8 @@ def main(asked: EvaluateConfig) -> None:
         examples = _of_files(asked, vocabularies)
     if asked.lowercase:
         examples = examples._replace(lowercase=True)
-    result, hypotheses = _result(asked, runs, vocabularies, examples)
+    with out_of_memory.decoding_refused(asked.decoding):
+        result, hypotheses = _result(asked, runs, vocabularies, examples)
     print(score_tables.samples(examples, hypotheses, asked.samples))
     if asked.baseline and facts is not None:
         result |= _baseline(facts, data_dir, vocabularies, examples)

@@ -23,6 +23,7 @@ from trainers import (
     machine,
     memory_trial,
     naming,
+    out_of_memory,
     replicas,
     resuming,
     run_directory,
@@ -174,7 +175,11 @@ def _fitting_tokens(
 
     def peak_bytes(tokens: int) -> float:
         source = open_source(auto_batch.with_tokens(asked, tokens), corpora, kind)
-        step.try_memory(memory_trial.largest_batches(source.plan, source.kind))
+        batches = memory_trial.largest_batches(source.plan, source.kind)
+        work = f"training with batches of {memory_trial.told(batches)}"
+        way_out = f"lower --max_length, or name a --tokens_per_batch below {tokens}"
+        with out_of_memory.refused(work, way_out):
+            step.try_memory(batches)
         return machine.peak_bytes()
 
     return auto_batch.fit(

@@ -52,6 +52,7 @@ def main(asked: ServeConfig) -> None:
         signal.signal(number, _end)
     of_vectors = run_directory.is_of_vectors(pathlib.Path(asked.weights.workdir))
     answer, which = (_classes if of_vectors else _translations)(asked)
+    from trainers import out_of_memory
     from trainers.serving import web
 
     endpoint = web.PREDICT if of_vectors else web.TRANSLATE
@@ -66,7 +67,8 @@ def main(asked: ServeConfig) -> None:
             f"--port={asked.port}: {_PORT_ERRORS[error.errno]}; name another, or 0 for "
             "any that is free",
         ) from None
-    answer("a")  # traces, so that nobody waits for it
+    with out_of_memory.decoding_refused(asked.decoding):
+        answer("a")  # traces, so that nobody waits for it
     progress.logger.info("serving %s", which)
     print(f"http://{web.HOST}:{server.effective_port}/", flush=True)
     server.run()

@@ -25,6 +25,7 @@ from trainers import (
     machine,
     memory_trial,
     naming,
+    out_of_memory,
     schedules,
     summary,
 )
@@ -35,7 +36,7 @@ def run(ready: run_lib.Run) -> None:
     """Trains until the last step.
 
     Raises:
-        exits.Refusal: If the run was stopped, or diverged.
+        exits.Refusal: If the run was stopped, or diverged, or memory has no room.
     """
     finished = _finished(ready)
     if finished is not None:
@@ -51,10 +52,15 @@ def run(ready: run_lib.Run) -> None:
         )
     _announce(ready)
     _announce_checkpoints(ready)
-    _try_memory(ready)
-    if ready.config.run.xla:
-        _compile(ready)
-    _loop(ready)
+    batches = memory_trial.largest_batches(
+        ready.source.plan, ready.source.kind, ready.over.worker.num_workers
+    )
+    work = f"training with batches of {memory_trial.told(batches)}"
+    with out_of_memory.refused(work, out_of_memory.TRAINING):
+        _try_memory(ready, batches)
+        if ready.config.run.xla:
+            _compile(ready)
+    _loop(ready, work)
     _report(ready, again=True)
 
 
@@ -131,11 +137,8 @@ def _announce_checkpoints(ready: run_lib.Run) -> None:
         )
 
 
-def _try_memory(ready: run_lib.Run) -> None:
+def _try_memory(ready: run_lib.Run, batches: Sequence[Any]) -> None:
     """Runs the largest batches of the plan through the step, without an effect."""
-    batches = memory_trial.largest_batches(
-        ready.source.plan, ready.source.kind, ready.over.worker.num_workers
-    )
     ready.step.try_memory(batches)
     begin = time.monotonic()
     ready.step.try_memory(batches[-1:])  # again: now nothing is prepared for its shape
@@ -160,8 +163,13 @@ def _compile(ready: run_lib.Run) -> None:
         ready.step.try_memory(batches, on_batch=lambda: bar.update(1))
 
 
-def _loop(ready: run_lib.Run) -> None:
-    """Takes the steps, and writes the summary however the run ends."""
+def _loop(ready: run_lib.Run, work: str) -> None:
+    """Takes the steps, and writes the summary however the run ends.
+
+    Args:
+        ready: The run.
+        work: What is said to be too much where memory runs out.
+    """
     last, first = ready.config.run.num_steps, ready.next_step
     shapes: set[tuple[tuple[int, ...], ...]] = set()
     stream = input_pipeline.Stream(ready.source, ready.cursor, reader=ready.over.reader)
@@ -187,7 +195,8 @@ def _loop(ready: run_lib.Run) -> None:
             batches = _micro_batches(
                 stream, ready.config.optimizer.accumulate_steps, shapes
             )
-            finished = _take_steps(ready, batches, watching, judging)
+            with out_of_memory.refused(work, out_of_memory.TRAINING):
+                finished = _take_steps(ready, batches, watching, judging)
         except exits.Refusal as refusal:
             reasons = {exits.PREEMPTED: "preempted", exits.DIVERGED: "diverged"}
             summarize(reasons.get(refusal.code, "refused"))

@@ -105,7 +105,7 @@ def main(asked: TranslateConfig) -> None:
         decoding_config.check_decodable(run.model, asked.decoding)
     vocabularies = vocabulary.load_copy(workdir / run_directory.VOCABULARY)
     runtime.start()
-    from trainers import attention_maps, restoring, translation
+    from trainers import attention_maps, out_of_memory, restoring, translation
 
     model, which = restoring.load_together(
         runs, asked.weights, asked.decoding.ensemble, vocabularies
@@ -115,7 +115,8 @@ def main(asked: TranslateConfig) -> None:
         scorer = translation.Scorer(
             model, vocabularies, max_tokens=asked.decoding.max_source_tokens
         )
-        _run(asked, functools.partial(_scores, scorer))
+        with out_of_memory.refused("scoring", "lower --max_source_tokens"):
+            _run(asked, functools.partial(_scores, scorer))
         return
     translator = translation.Translator(
         model,
@@ -132,7 +133,8 @@ def main(asked: TranslateConfig) -> None:
             model, vocabularies, max_source_tokens=asked.decoding.max_source_tokens
         )
         pictures = attention_pictures.Pictures(asked.attention, reader)
-    _run(asked, functools.partial(_translations, translator, asked, pictures))
+    with out_of_memory.decoding_refused(asked.decoding):
+        _run(asked, functools.partial(_translations, translator, asked, pictures))
     if translator.num_cut:
         progress.logger.warning(
             "%d sources had more than %d tokens and were cut",

@@ -1,5 +1,6 @@
 """What a user can get wrong: one line on stderr, and the exit code that says what."""
 
+import itertools
 import os
 import pathlib
 import shutil
@@ -8,7 +9,7 @@ import subprocess
 import pytest
 
 from flags import binding
-from tests import programs, small_data
+from tests import programs, small_data, small_runs
 
 
 @pytest.fixture(scope="module")
@@ -214,4 +215,62 @@ def test_a_picture_is_a_png(tmp_path):
         "pipeline.inspect",
         f"--data_dir={tmp_path}",
         "--plot=x.foo",
+    )
+
+
+@pytest.fixture(scope="module")
+def long_text(tmp_path_factory):
+    """A data directory with a text of 16,000 words, and short ones."""
+    folder = tmp_path_factory.mktemp("long")
+    words = itertools.cycle("abdegiklmnoprstu")
+    lengths = [16_000, *range(1, 30)]
+    lines = [" ".join(itertools.islice(words, length)) for length in lengths]
+    (folder / "text").write_text("".join(f"{line}\n" for line in lines))
+    programs.succeed(
+        BUILD,
+        f"--train_src={folder / 'text'}",
+        f"--train_tgt={folder / 'text'}",
+        f"--data_dir={folder / 'data'}",
+        *("--shared_vocab", "--vocab_size=30", "--num_shards=1"),
+        *("--max_length=30000", "--max_bytes=60000"),
+    )
+    return folder / "data"
+
+
+@pytest.mark.parametrize(
+    ("budget", "way_out"),
+    [
+        ("40_000", "lower --tokens_per_batch or --attention_budget"),
+        pytest.param("auto", "lower --max_length", marks=pytest.mark.long),
+    ],
+)
+def test_a_batch_that_memory_has_no_room_for_is_refused(
+    long_text, tmp_path, budget, way_out
+):
+    """FAULTS 53; its attention would take half a terabyte."""
+    _refused(
+        64,
+        f"no room for training with batches of 1 x ... {way_out}",
+        TRAIN,
+        *small_runs.flags(long_text, tmp_path, "--d_model=512", "--num_heads=512"),
+        f"--tokens_per_batch={budget}",
+        "--num_buckets=1",
+    )
+
+
+@pytest.mark.parametrize("module", ["trainers.translate", "trainers.evaluate"])
+def test_a_text_that_memory_has_no_room_for_is_refused(workdir, tmp_path, module):
+    """FAULTS 53; its attention would take terabytes."""
+    (tmp_path / "long").write_text("ba " * 1_000_000)
+    _refused(
+        64,
+        "no room for decoding with --beam_size=1; lower --max_source_tokens",
+        module,
+        f"--workdir={workdir}",
+        "--max_source_tokens=2_000_000",
+        *(
+            [f"--input={tmp_path / 'long'}"]
+            if module == "trainers.translate"
+            else [f"--src_file={tmp_path / 'long'}", f"--ref_file={tmp_path / 'long'}"]
+        ),
     )
