@@ -29,6 +29,7 @@ from pipeline import (
 from trainers import (
     config,
     decoding_config,
+    lines,
     run_directory,
     score_tables,
     seq2vec_config,
@@ -202,7 +203,7 @@ def _of_files(
     from trainers import evaluation
 
     paths = [str(asked.src_file), *asked.ref_file]
-    sources, *streams = [_read_lines(pathlib.Path(path)) for path in paths]
+    sources, *streams = [lines.of_file(pathlib.Path(path)) for path in paths]
     for path, stream in zip(asked.ref_file, streams, strict=True):
         if len(stream) != len(sources):
             raise exits.Refusal(
@@ -218,13 +219,6 @@ def _of_files(
         vocabularies,
         max_tokens=asked.decoding.max_source_tokens,
     )
-
-
-def _read_lines(path: pathlib.Path) -> list[str]:
-    lines = path.read_bytes().removesuffix(b"\n").split(b"\n")
-    if lines == [b""]:
-        return []
-    return [line.removesuffix(b"\r").decode(errors="replace") for line in lines]
 
 
 def _result(

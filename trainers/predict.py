@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from flags import binding
 from pipeline import exits, files, knobs, progress, runtime, vocabulary
-from trainers import decoding_config, run_directory, seq2vec_config
+from trainers import decoding_config, lines, run_directory, seq2vec_config
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,8 +119,8 @@ def _embedded(
 
 def _chunks() -> Iterator[tuple[int, list[str]]]:
     """Yields the lines of stdin, some at a time, with the number of the first."""
-    lines, first_line = _lines(), 1
-    while chunk := list(itertools.islice(lines, _chunk_size())):
+    texts, first_line = lines.read(sys.stdin.buffer), 1
+    while chunk := list(itertools.islice(texts, _chunk_size())):
         yield first_line, chunk
         first_line += len(chunk)
 
@@ -128,11 +128,6 @@ def _chunks() -> Iterator[tuple[int, list[str]]]:
 def _chunk_size() -> int:
     """Returns how many lines are read before the first answer: one for a person."""
     return 1 if sys.stdin.isatty() else _CHUNK_LINES
-
-
-def _lines() -> Iterator[str]:
-    for line in sys.stdin.buffer:
-        yield line.removesuffix(b"\n").removesuffix(b"\r").decode(errors="replace")
 
 
 def _line(probabilities: "np.ndarray", names: Sequence[str], top: int) -> str:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO
 from flags import binding
 from pipeline import exits, files, knobs, progress, runtime, vocabulary
 from trainers import config, decoding_config, run_directory
+from trainers import lines as lines_lib
 
 if TYPE_CHECKING:
     from trainers import attention_pictures, translation
@@ -179,11 +180,11 @@ def _run(asked: TranslateConfig, work: Work) -> None:
         source = sys.stdin.buffer
         if asked.input:
             source = stack.enter_context(pathlib.Path(asked.input).open("rb"))
-        lines = _prompted(source) if is_asking else _lines(source)
+        lines = _prompted(source) if is_asking else lines_lib.read(source)
         beside = asked.target or asked.prefix_file
         if beside:
             more = stack.enter_context(pathlib.Path(beside).open("rb"))
-            pairs = _side_by_side(lines, _lines(more), beside)
+            pairs = _side_by_side(lines, lines_lib.read(more), beside)
         elif asked.score:
             pairs = _split(lines)
         else:
@@ -215,15 +216,7 @@ def _prompted(source: BinaryIO) -> Iterator[str]:
         if not line:
             sys.stderr.write("\n")
             return
-        yield _text(line)
-
-
-def _lines(source: BinaryIO) -> Iterator[str]:
-    return map(_text, source)
-
-
-def _text(line: bytes) -> str:
-    return line.removesuffix(b"\n").removesuffix(b"\r").decode(errors="replace")
+        yield lines_lib.text(line)
 
 
 def _split(lines: Iterator[str]) -> Iterator[Pair]:

@@ -248,3 +248,27 @@ def test_damage_in_the_split_to_be_scored_is_named(data_dir, workdir, tmp_path):
     )
     assert done.returncode == 65, done.stderr
     assert f"{shard}: record 19: its data does not match" in done.stderr
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file_that_is_scored(workdir, tmp_path):
+    """FAULTS 12."""
+    for name in ("src", "ref"):
+        (tmp_path / name).write_text("\ufeffba du\nki mo\n")
+    page = programs.succeed(
+        "trainers.evaluate",
+        f"--workdir={workdir}",
+        f"--src_file={tmp_path / 'src'}",
+        f"--ref_file={tmp_path / 'ref'}",
+    )
+    assert "  source      ba du\n" in page
+    assert "\n  reference   ba du\n" in page
+
+
+def test_files_without_a_word_can_be_scored(workdir, tmp_path):
+    (tmp_path / "blank").write_text("\n")
+    result = _result(
+        f"--workdir={workdir}",
+        f"--src_file={tmp_path / 'blank'}",
+        f"--ref_file={tmp_path / 'blank'}",
+    )
+    assert result["examples"] == result["exact_match"] == 1
