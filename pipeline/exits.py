@@ -5,6 +5,7 @@ means a bug, and exit code 1.
 """
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -67,7 +68,12 @@ def code_of(error: OSError) -> int | None:
 
 
 def run(main: Callable[[], int | None]) -> int:
-    """Runs a program and returns its exit code; refusals become one line on stderr."""
+    """Runs a program and returns its exit code; refusals become one line on stderr.
+
+    Its texts go to stdout as UTF-8 in every locale, as they do into files.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         code = main() or DONE
         sys.stdout.flush()

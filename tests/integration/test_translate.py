@@ -148,6 +148,19 @@ def test_prefixes_and_targets_come_from_files(workdir, tmp_path):
     assert "short: has fewer lines than the input" in done.stderr
 
 
+def test_a_hypothesis_that_is_not_of_the_locale_is_written(workdir, tmp_path):
+    """FAULTS 58; what is no subword of the model is said as U+2047."""
+    (tmp_path / "prefix").write_text("中\n")
+    out = programs.succeed(
+        "trainers.translate",
+        f"--workdir={workdir}",
+        f"--prefix_file={tmp_path / 'prefix'}",
+        stdin=b"ba\n",
+        PYTHONIOENCODING="latin-1",
+    )
+    assert "\u2047" in out
+
+
 def test_input_that_is_not_there_is_66_and_output_stays_as_it_was(workdir, tmp_path):
     """FAULTS 61."""
     target = tmp_path / "out"

@@ -1,8 +1,12 @@
 import errno
+import os
+import subprocess
+import sys
 
 import pytest
 
 from pipeline import exits
+from tests import programs
 
 
 def _raising(error):
@@ -40,6 +44,22 @@ def test_a_message_of_several_lines_becomes_one(capsys):
 def test_a_bug_keeps_its_traceback(error):
     with pytest.raises(type(error)):
         exits.run(_raising(error))
+
+
+@pytest.mark.parametrize(
+    ("text", "written"), [("é中", "é中"), ("\ud800", "\\ud800")], ids=["text", "half"]
+)
+def test_text_goes_out_as_utf_8_whatever_the_locale(text, written):
+    """FAULTS 58."""
+    code = f"from pipeline import exits; exits.run(lambda: print({text!a}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=programs.ROOT,
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout.decode() == f"{written}\n"
 
 
 def test_the_codes_are_those_of_sysexits():
