@@ -27,12 +27,18 @@ def renamed(
     has a column for each subword, our embeddings have a row.
 
     Raises:
-        exits.Refusal: If the file is not there, or a line is something else.
+        exits.Refusal: If the file is not there, or it or a line is something else.
     """
     if not path.is_file():
         raise exits.Refusal(exits.MISSING_INPUT, f"--name_map={path}: no such file")
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise exits.Refusal(
+            exits.BAD_DATA, f"--name_map={path}: is not UTF-8: {error}"
+        ) from None
     found: dict[str, np.ndarray] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+    for number, line in enumerate(lines, 1):
         fields = line.split()
         if not fields or fields[0].startswith("#"):
             continue

@@ -38,3 +38,11 @@ def test_a_line_that_is_no_pair_of_names_is_refused(tmp_path, line):
     path.write_text(f"\n{line}\n")
     with pytest.raises(exits.Refusal, match=f"{path}:2"):
         name_map.renamed({}, path)
+
+
+def test_a_map_that_is_not_utf_8_is_bad_data(tmp_path):
+    path = tmp_path / "names"
+    path.write_bytes("# geschätzt\na b\n".encode("latin-1"))
+    with pytest.raises(exits.Refusal, match=f"{path}: is not UTF-8") as error:
+        name_map.renamed({}, path)
+    assert error.value.code == exits.BAD_DATA
