@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from trainers import comparison, evaluation_step, rouge, scores, translation
 _BATCH_TOKENS = 4096
 _NUM_BUCKETS = 16
 _LENGTHS = (8, 16, 32, 64, 128, 256)  # upper bounds of the length table, in tokens
+_MOST_NATS = math.log(sys.float_info.max)
 
 Losses = Callable[[evaluation_step.EvaluationStep], dict[str, float]]
 
@@ -117,14 +119,17 @@ def of_texts(
 
 
 def losses(model: Any, examples: Examples) -> dict[str, Any]:
-    """Returns loss, perplexity and token accuracy; None each for an ensemble."""
+    """Returns loss, perplexity and token accuracy; None each for an ensemble.
+
+    A loss of more than 709 nats has a perplexity of None: no float is that large.
+    """
     if not hasattr(model, "losses"):
         return dict.fromkeys(("loss", "perplexity", "token_accuracy"))
     step = evaluation_step.EvaluationStep(model)
     found = examples.losses(step)
     return {
         **found,
-        "perplexity": math.exp(found["loss"]),
+        "perplexity": None if found["loss"] > _MOST_NATS else math.exp(found["loss"]),
         "evaluation_step_traces": step.num_traces,
     }
 

@@ -36,7 +36,7 @@ def table(result: dict[str, Any]) -> str:
         *("rouge1", "rouge2", "rougeL", "exact_match", "token_error_rate"),
     )
     for name in names:
-        if result[name] is None:  # losses of an ensemble
+        if result[name] is None:  # an ensemble's, or too large
             continue
         tail = ""
         if f"{name}_ci" in result:

@@ -1,7 +1,11 @@
+import math
+import sys
+
 import pytest
 
 from pipeline import vocabulary
 from preprocessing import subword_config, subwords
+from tests import small_models
 from trainers import evaluation, score_tables
 
 
@@ -24,3 +28,19 @@ def test_references_have_a_case_only_where_the_model_can_say_it(
     assert ("(right)" in score_tables.samples(examples, ["a red tree"], 1)) == bool(
         exact
     )
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e5])
+def test_a_perplexity_that_no_float_is_as_large_as_is_none(data_dir, scale):
+    both = small_models.vocabularies(data_dir)
+    model = small_models.decisive_transformer(both)
+    vectors = model.tgt_embedding.vectors
+    vectors.assign(vectors * scale)
+    examples = evaluation.of_texts("files", ["ba"], [["du"]], both, max_tokens=9)
+    found = evaluation.losses(model, examples)
+    too_large = found["loss"] > math.log(sys.float_info.max)
+    assert too_large == (scale > 1)
+    if too_large:
+        assert found["perplexity"] is None
+    else:
+        assert found["perplexity"] == pytest.approx(math.exp(found["loss"]))
