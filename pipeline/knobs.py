@@ -62,6 +62,15 @@ def defaults(config: Any) -> dict[str, Any]:
     return values
 
 
+def chosen(config: Any) -> list[str]:
+    """Returns the names of a config's own knobs that do not have their defaults."""
+    return [
+        field.name
+        for field in dataclasses.fields(config)
+        if field.default is not MISSING and getattr(config, field.name) != field.default
+    ]
+
+
 def leaves(config_class: type) -> dict[str, tuple[dataclasses.Field[Any], Any]]:
     """Returns every knob of a config class and its parts: field and type, by name."""
     hints = typing.get_type_hints(config_class)

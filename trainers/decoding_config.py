@@ -43,6 +43,8 @@ class AttentionConfig:
             value = getattr(self, name)
             if value < -1:
                 raise ValueError(f"--{name} must be at least -1, got {value}")
+            if value >= 0 and self.attention_dir is None:
+                raise ValueError(f"--{name}={value} needs --attention_dir")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -132,6 +134,10 @@ class DecodingConfig:
             raise ValueError(
                 "--top_k and --top_p are for drawing: they need --sampling_temperature "
                 "above 0, such as 1"
+            )
+        if self.exact_search and self.beam_size == 1:
+            raise ValueError(
+                "--exact_search is of a beam: it needs --beam_size above 1"
             )
         if self.is_sampling and self.beam_size > 1:
             raise ValueError(

@@ -91,11 +91,21 @@ class EvaluateConfig:
                 )
         if bool(self.src_file) != bool(self.ref_file):
             raise ValueError("--src_file and --ref_file come together")
-        if self.src_file and self.baseline:
-            raise ValueError("--baseline learns from a data directory, not --src_file")
+        if self.src_file:
+            self._check_of_files()
         if self.against and self.bootstrap < 100:
             raise ValueError(
                 f"--against needs --bootstrap of at least 100, got {self.bootstrap}"
+            )
+
+    def _check_of_files(self) -> None:
+        """Raises ValueError for what is asked of a split."""
+        if self.baseline:
+            raise ValueError("--baseline learns from a data directory, not --src_file")
+        ignored = [name for name in ("split", "data_dir") if name in knobs.chosen(self)]
+        if ignored:
+            raise ValueError(
+                f"--src_file is in the place of a split: leave --{ignored[0]} out"
             )
 
 
@@ -163,13 +173,8 @@ def _evaluate_vectors(asked: EvaluateConfig, workdir: pathlib.Path) -> None:
 
 def _check_of_vectors(asked: EvaluateConfig) -> None:
     """Refuses what is asked of texts that a model says."""
-    decoding = [field.name for field in dataclasses.fields(asked.decoding)]
-    given = [
-        name
-        for part, names in ((asked, _OF_TEXTS), (asked.decoding, decoding))
-        for name in names
-        if getattr(part, name) != getattr(type(part), name)  # its default
-    ]
+    own = [name for name in knobs.chosen(asked) if name in _OF_TEXTS]
+    given = own + knobs.chosen(asked.decoding)
     if given:
         raise exits.Refusal(
             exits.USAGE,

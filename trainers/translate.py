@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 _CHUNK_LINES = 4096  # sorted by length together
 _PROMPT = "> "
+_OF_SCORING = {
+    *("score", "target", "input", "output"),
+    *("max_source_tokens", "ensemble"),
+}
 
 Pair = tuple[str, str]  # a source, and the prefix or target beside it, if any
 # Pairs that come in together, and the number of the first -> lines that go out.
@@ -78,8 +82,9 @@ class TranslateConfig:
             )
         if self.target and not self.score:
             raise ValueError("--target needs --score")
-        if self.score and (self.prefix_file or self.n_best > 1):
-            raise ValueError("--score goes neither with --prefix_file nor --n_best")
+        ignored = {*knobs.chosen(self), *knobs.chosen(self.decoding)} - _OF_SCORING
+        if self.score and ignored:
+            raise ValueError(f"--score translates nothing: leave --{min(ignored)} out")
         if self.attention.attention_dir and (self.score or self.decoding.ensemble):
             raise ValueError("--attention_dir goes neither with --score nor --ensemble")
 

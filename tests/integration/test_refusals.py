@@ -77,6 +77,37 @@ def test_a_build_names_what_is_wrong_with_its_input(
             ["--workdir=w", "--checkpoints=all"],
             "--checkpoints=all",
         ),
+        *(
+            (
+                "trainers.translate",
+                ["--workdir=w", "--score", flag],
+                f"--score ... leave {flag.partition('=')[0]} out",
+            )
+            for flag in (
+                *("--with_scores", "--beam_size=4", "--min_length=1"),
+                *("--no_repeat_ngram=3", "--prefix_file=p"),
+            )
+        ),
+        (
+            "trainers.translate",
+            ["--workdir=w", "--exact_search"],
+            "--exact_search ... needs --beam_size above 1",
+        ),
+        (
+            "trainers.translate",
+            ["--workdir=w", "--attention_head=1"],
+            "--attention_head=1 needs --attention_dir",
+        ),
+        (
+            "trainers.evaluate",
+            ["--workdir=w", "--src_file=a", "--ref_file=b", "--split=test"],
+            "--src_file is in the place of a split: leave --split out",
+        ),
+        (
+            "trainers.evaluate",
+            ["--workdir=w", "--src_file=a", "--ref_file=b", "--data_dir=d"],
+            "leave --data_dir out",
+        ),
     ],
 )
 def test_a_bad_flag_is_exit_code_64(module, flags, message):

@@ -20,6 +20,11 @@ def test_what_a_resume_may_change_is_not_among_the_fixed_knobs():
     assert knobs.fixed_leaves(Outer(inner=Inner(size=3))) == {"size": 3}
 
 
+def test_a_knob_was_chosen_if_it_has_not_its_default():
+    assert knobs.chosen(Outer(inner=Inner(size=3))) == []
+    assert knobs.chosen(Outer(inner=Inner(), path="y")) == ["path"]
+
+
 def test_a_knob_needs_a_help_text():
     with pytest.raises(ValueError, match="help"):
         knobs.knob(1)
