@@ -9,7 +9,7 @@ import time
 import pytest
 
 from flags import binding
-from tests import browsers, programs, small_runs
+from tests import browsers, damage, programs, small_runs
 from trainers import config
 
 TUNE = "trainers.tune"
@@ -212,6 +212,17 @@ def test_trials_run_beside_each_other_and_one_that_holds_too_much_is_ended(
     assert done.returncode == 70
     assert "more than --trial_memory_mb=60" in done.stderr
     assert "the first 3 trials all failed" in done.stderr
+
+
+@pytest.mark.long
+def test_a_study_whose_trials_all_fail_alike_ends_with_their_code(
+    tmp_path, own_data_dir
+):
+    for shard in own_data_dir.glob("train-*.tfrecord"):
+        damage.flip_a_bit(shard, -30)
+    done = programs.run(TUNE, *_asked(tmp_path, own_data_dir, "--parallel=3"))
+    assert done.returncode == 65, done.stderr
+    assert "the first 3 trials all failed, the last one so: exit code 65" in done.stderr
 
 
 @pytest.mark.long

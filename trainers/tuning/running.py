@@ -72,8 +72,8 @@ class Runner:
         """Runs trials until there are enough of them.
 
         Raises:
-            exits.Refusal: With `PREEMPTED` after a signal; and with the code of the
-                trials where all of the first ones failed.
+            exits.Refusal: With `PREEMPTED` after a signal. Where all of the first ones
+                failed, with their code if they have the same, else with `DIVERGED`.
         """
         total = self._amount.trials * self._amount.steps
         self._counted = len(study.ended(self._study)) * self._amount.steps
@@ -164,8 +164,10 @@ class Runner:
             return
         for running in filter(None, self._slots):
             running.stop()
+        codes = {one.user_attrs.get(study.CODE) for one in failed}
+        code = codes.pop() if len(codes) == 1 else None
         raise exits.Refusal(
-            exits.DIVERGED,
+            code or exits.DIVERGED,
             f"the first {len(failed)} trials all failed, the last one so: "
             f"{failed[-1].user_attrs.get(study.WHY)}; see {process.LOG} in "
             f"{self._study_dir / TRIALS}, and begin with another --study_dir",

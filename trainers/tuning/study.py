@@ -19,7 +19,8 @@ _ASKED = "asked"  # what must be the same when a study goes on
 _NAME = "study"
 _DIGITS = 12  # of a multiple of a step
 _WAIT_SECS = 60  # for a database that another process reads
-FLAGS, WHY, BEST_STEP, SECS = "flags", "why", "best_step", "secs"
+FLAGS, BEST_STEP, SECS = "flags", "best_step", "secs"
+WHY, CODE = "why", "code"  # of a trial that failed
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _UNWRITABLE = {

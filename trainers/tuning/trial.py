@@ -137,6 +137,7 @@ class Running:
         elif code < 0:
             self._fail(f"killed by signal {-code}")
         else:
+            self._trial.set_user_attr(study.CODE, code)
             self._fail(f"exit code {code}: {self._process.last_words()}")
         return True
 
@@ -188,6 +189,7 @@ def flags_of(
         return flags
     progress.logger.warning("trial %d is refused: %s", trial.number, why)
     trial.set_user_attr(study.WHY, f"refused: {why}")
+    trial.set_user_attr(study.CODE, exits.USAGE)
     trial.study.tell(trial, state=study.States.FAIL)
     return None
 
