@@ -230,20 +230,21 @@ def prune(
 ) -> None:
     """Removes all but the newest checkpoints of those that were due by their step.
 
-    One saved because of a signal or the clock stays until the next one that was due, so
+    One saved since, because of a signal or the clock, stays until the next save, so
     that a run that was stopped ends with the checkpoints of one that was not, and their
-    mean is the same.
+    mean is the same. Before any was due they are all there is to fall back on, and as
+    many stay.
 
     Args:
         directory: Where they are.
-        keep: How many stay.
+        keep: How many of those that were due stay.
         is_scheduled: Whether a checkpoint of a step was due by the step itself.
     """
     found = steps(directory)
     scheduled = [step for step in found if is_scheduled(step)]
     newest = max(scheduled, default=-1)
     since = [step for step in found if step > newest]
-    kept = {*scheduled[-keep:], *since[-keep:]}
+    kept = {*scheduled[-keep:], *since[-1 if scheduled else -keep :]}
     remove(directory, [step for step in found if step not in kept])
 
 

@@ -72,7 +72,10 @@ class RunConfig:
         600.0, "Seconds after which a checkpoint is due all the same.", may_change=True
     )
     keep_checkpoints: int = knobs.knob(
-        5, "Newest checkpoints kept; the best is kept apart.", may_change=True
+        5,
+        "Newest checkpoints kept of those due by --save_every_steps, and the last one "
+        "saved since; the best is kept apart.",
+        may_change=True,
     )
 
     def __post_init__(self) -> None:

@@ -121,7 +121,8 @@ def _announce_checkpoints(ready: run_lib.Run) -> None:
         variable.dtype.size * variable.shape.num_elements()
         for variable in naming.variables(ready.step).values()
     )
-    needed = size * (asked.keep_checkpoints + 2)  # and the best, and the one written
+    # And one saved since because of a signal or the clock, the best, the one written.
+    needed = size * (asked.keep_checkpoints + 3)
     free = shutil.disk_usage(asked.workdir_path).free
     progress.logger.info(
         "checkpoints of %.1f MB, %d kept: %.0f MB of %.0f MB free",

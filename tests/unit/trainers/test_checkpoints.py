@@ -278,18 +278,20 @@ def test_a_save_verifies_what_it_wrote_before_it_gives_it_a_name(tmp_path, monke
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_signal_or_the_clock_saved_stays_until_the_next_that_was_due(tmp_path):
+def test_what_a_signal_or_the_clock_saved_stays_until_the_next_save(tmp_path):
     """So that average:K of a run that was stopped is that of one that was not."""
     kept = []
-    for step in (5, 10, 13, 17, 20, 30, 31):
+    for step in (3, 5, 7, 10, 13, 17, 20, 30, 31):
         checkpoints.save(tmp_path, step, {"x": tf.Variable(1.0)}, {})
         checkpoints.prune(tmp_path, 2, lambda step: step % 10 == 0)
         kept.append(checkpoints.steps(tmp_path))
     assert kept == [
-        [5],
+        [3],
+        [3, 5],
+        [5, 7],
         [10],
         [10, 13],
-        [10, 13, 17],
+        [10, 17],
         [10, 20],
         [20, 30],
         [20, 30, 31],
