@@ -59,9 +59,7 @@ class Reader:
         """
         if not hasattr(model, "attention_weights"):
             raise exits.Refusal(
-                exits.MISMATCH,
-                "--attention_dir: the model of this run has no attention to draw; "
-                "leave the flag out",
+                exits.MISMATCH, "the model of this run has no attention to draw"
             )
         self._model: Attentive = model
         self._vocabularies = vocabularies

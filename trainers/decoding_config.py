@@ -183,6 +183,20 @@ def check_decodable(model: model_config.ModelConfig, asked: DecodingConfig) -> N
         )
 
 
+def check_attentive(model: model_config.ModelConfig, asked: AttentionConfig) -> None:
+    """Refuses pictures of attention of a model that has none to draw.
+
+    Raises:
+        exits.Refusal: Of kind `MISMATCH`.
+    """
+    if asked.attention_dir and not model.is_attentive:
+        raise exits.Refusal(
+            exits.MISMATCH,
+            f"--attention_dir={asked.attention_dir}: the run's --model={model.model} "
+            "has no attention to draw; leave the flag out",
+        )
+
+
 def count_of(which: str) -> int:
     """Returns how many checkpoints `which` names, 0 for the best.
 

@@ -109,6 +109,7 @@ def main(asked: TranslateConfig) -> None:
     workdir = pathlib.Path(asked.weights.workdir)
     for run in runs:
         decoding_config.check_decodable(run.model, asked.decoding)
+    decoding_config.check_attentive(runs[0].model, asked.attention)
     vocabularies = vocabulary.load_copy(workdir / run_directory.VOCABULARY)
     runtime.start()
     from trainers import attention_maps, out_of_memory, restoring, translation

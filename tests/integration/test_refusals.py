@@ -192,9 +192,13 @@ def test_help_that_is_not_read_to_its_end_is_no_error():
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Two working directories with nothing but flags: of texts, of classes."""
+    """Working directories with nothing but flags."""
     folder = tmp_path_factory.mktemp("runs")
-    for name, more in (("texts", ""), ("classes", "--pooling=mean\n")):
+    for name, more in (
+        ("texts", ""),
+        ("classes", "--pooling=mean\n"),
+        ("plain", "--model=rnn\n--attention=none\n"),
+    ):
         (folder / name).mkdir()
         flags = f"--data_dir={folder / 'data'}\n--workdir={folder / name}\n{more}"
         (folder / name / "run.flags").write_text(flags)
@@ -227,6 +231,12 @@ def test_evaluate_refuses_what_a_run_cannot_do_before_the_work(
         f"--workdir={runs / run}",
         given or f"--{flag}",
     )
+
+
+def test_attention_is_not_drawn_of_a_model_that_has_none(runs):
+    flags = (f"--workdir={runs / 'plain'}", "--attention_dir=d")
+    message = "--attention_dir=d ... --model=rnn has no attention to draw"
+    _refused(78, message, "trainers.translate", *flags)
 
 
 def test_labels_that_cannot_be_read_are_bad_data(runs):

@@ -96,18 +96,31 @@ class AttentiveRecurrent(tf.Module):
         self, values: tf.Tensor, initial: cells.State, memory: Memory
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns outputs, [T * B, D], and contexts, [T * B, M], for [T * B, E]."""
-        projected = self.layer.input(values)
-        num_rows = tf.shape(memory.keys)[0]
-        shaped = tf.reshape(projected, [-1, num_rows, projected.shape[1]])
-        weights = self._weights(values.dtype)
         outputs, contexts = _over_time(
-            self.layer.cell, shaped, initial, memory, weights
+            self.layer.cell,
+            self._projected(values, memory),
+            initial,
+            memory,
+            self._weights(values.dtype),
         )
         size = memory.values.shape[2]
         return (
             tf.cast(tf.reshape(outputs, [-1, self.layer.units]), values.dtype),
             tf.reshape(contexts, [-1, size]),
         )
+
+    def weights(
+        self, values: tf.Tensor, initial: cells.State, memory: Memory
+    ) -> tf.Tensor:
+        """Returns how much is taken from where, [B, T, S], for [T * B, E]."""
+        trace = _forward(
+            self.layer.cell,
+            self._projected(values, memory),
+            initial,
+            memory,
+            self._weights(values.dtype),
+        )
+        return tf.transpose(trace.attended, [1, 0, 2])
 
     def step(
         self, values: tf.Tensor, state: cells.State, memory: Memory
@@ -121,6 +134,12 @@ class AttentiveRecurrent(tf.Module):
             self._weights(values.dtype),
         )
         return state, context
+
+    def _projected(self, values: tf.Tensor, memory: Memory) -> tf.Tensor:
+        """Returns P of all positions, [T, B, G], for [T * B, E]."""
+        projected = self.layer.input(values)
+        num_rows = tf.shape(memory.keys)[0]
+        return tf.reshape(projected, [-1, num_rows, projected.shape[1]])
 
     def _weights(self, dtype: tf.DType) -> Weights:
         of_state = tf.concat([self.layer.recurrent, self.query], axis=1)

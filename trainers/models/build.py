@@ -69,7 +69,8 @@ def sized(
             rng=rng,
             dtype=dtype,
         )
-    return {"rnn": rnn.Rnn, "transformer": transformer.Transformer}[asked.model](
+    recurrent = rnn.AttentiveRnn if asked.is_attentive else rnn.Rnn
+    return {"rnn": recurrent, "transformer": transformer.Transformer}[asked.model](
         asked,
         src_vocab_size=src_vocab_size,
         tgt_vocab_size=tgt_vocab_size,

@@ -176,6 +176,13 @@ class ModelConfig:
         _check_rate("dropout_rate", self.dropout_rate)
         self._check_r_drop()
 
+    @property
+    def is_attentive(self) -> bool:
+        """Whether it can be read off the model what of the source it attends to."""
+        if self.model == "rnn":
+            return self.rnn.attention != "none"
+        return self.model == "transformer"
+
     def _check_r_drop(self) -> None:
         if self.r_drop < 0:
             raise ValueError(f"--r_drop must be at least 0, got {self.r_drop}")

@@ -57,12 +57,15 @@ class MultiplicativeAttention(tf.Module):
 
     def __call__(self, outputs: tf.Tensor, memory: Memory) -> tf.Tensor:
         """Returns contexts, [T * B, D], for outputs, [T * B, D]."""
+        weights = tf.cast(self.weights(outputs, memory), outputs.dtype)
+        contexts = tf.transpose(tf.matmul(weights, memory.values), [1, 0, 2])
+        return tf.reshape(contexts, [-1, self._units])
+
+    def weights(self, outputs: tf.Tensor, memory: Memory) -> tf.Tensor:
+        """Returns how much is taken from where, [B, T, S], for [T * B, D]."""
         num_rows = tf.shape(memory.keys)[0]
         shaped = tf.reshape(outputs, [-1, num_rows, self._units])
         query = tf.transpose(shaped, [1, 0, 2])  # [B, T, D]
         scores = tf.matmul(query, memory.keys, transpose_b=True)  # [B, T, S]
         scores = precision.precise(scores)
-        scores += tf.cast(memory.mask, scores.dtype)[:, None]
-        weights = tf.cast(tf.nn.softmax(scores), outputs.dtype)
-        contexts = tf.transpose(tf.matmul(weights, memory.values), [1, 0, 2])
-        return tf.reshape(contexts, [-1, self._units])
+        return tf.nn.softmax(scores + tf.cast(memory.mask, scores.dtype)[:, None])

@@ -124,6 +124,22 @@ class Decoder(tf.Module):
             contexts = [self.attention(stream, source)]
         return [stream, *contexts]
 
+    def attention_weights(
+        self, stream: tf.Tensor, initial: States, source: Any
+    ) -> tf.Tensor:
+        """Returns what positions take from the source, [B, T, S]; not of kind `none`.
+
+        Args:
+            stream: Embedded target input, float [T * B, E].
+            initial: The state of each layer before position 0.
+            source: From `source`.
+        """
+        if self._kind == "bahdanau":
+            weights: tf.Tensor = self.first.weights(stream, initial[0], source)
+            return weights
+        outputs, _ = self(stream, initial, source, noise.NONE)
+        return self.attention.weights(outputs, source)
+
     def step(
         self, stream: tf.Tensor, states: States, source: Any
     ) -> tuple[list[tf.Tensor], States]:

@@ -175,3 +175,22 @@ class Rnn(seq2seq_model.Seq2SeqModel):
         """Returns embeddings, positions first, [T * B, E], for int32 [B, T]."""
         stream = recurrent_encoder.embed(embedding, ids, self._dtype)
         return draw.dropout(stream, self._config.dropout_rate, place)
+
+
+class AttentiveRnn(Rnn):
+    """One with attention, which can be read off it."""
+
+    def attention_weights(self, batch: batching.Batch) -> tf.Tensor:
+        """Returns what each target position takes from the source.
+
+        Position t is the one that `tgt_out_ids[:, t]` is said from.
+
+        Returns:
+            Weights that sum to 1 over S, float32 [1, B, 1, T, S].
+        """
+        start = self.start(batch.src_ids)
+        stream = recurrent_encoder.embed(
+            self.tgt_embedding, batch.tgt_in_ids, self._dtype
+        )
+        weights = self.decoder.attention_weights(stream, start.prefix, start.source)
+        return tf.cast(weights, tf.float32)[None, :, None]

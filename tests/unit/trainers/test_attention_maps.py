@@ -5,6 +5,7 @@ import tensorflow as tf
 from pipeline import exits
 from tests import small_models
 from trainers import attention_maps, translation
+from trainers.models import build
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,20 @@ def test_what_the_model_does_not_have_is_refused(both, reader, layer, head):
 
 
 def test_a_model_without_attention_is_refused(both):
-    with pytest.raises(exits.Refusal, match="no attention") as refused:
+    with pytest.raises(exits.Refusal, match="^the model .* no attention") as refused:
         attention_maps.Reader(tf.Module(), both)
     assert refused.value.code == exits.MISMATCH
+
+
+@pytest.mark.parametrize("attention", ["bahdanau", "luong"])
+def test_a_recurrent_model_has_a_map_of_one_layer_and_head(both, attention):
+    model = build.sized(
+        small_models.config("rnn", attention=attention),
+        src_vocab_size=both.src.size,
+        tgt_vocab_size=both.tgt.size,
+        shared=both.shared,
+        rng=np.random.default_rng(1),
+    )
+    found = attention_maps.Reader(model, both).read("ba du", _hypothesis(both, "ki"))
+    assert found.weights.shape == (1, 1, len(found.tgt_pieces), len(found.src_pieces))
+    assert found.weights.sum(axis=-1) == pytest.approx(1)

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pipeline import batching
 from tests import small_models
-from trainers import naming
-from trainers.models import repeat_vector, rnn
+from trainers import naming, noise
+from trainers.models import build, recurrent_encoder, repeat_vector, rnn
 
 SIZE = 20
 
@@ -62,6 +63,29 @@ def test_the_source_counts_even_where_the_bridge_forgets(attention):
         for ids in ([5, 6, 2], [7, 8, 2])
     )
     assert np.abs(one - other).max() > 1e-4
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("attention", ["bahdanau", "luong"])
+def test_attention_weights_are_those_of_the_contexts_that_are_read(attention, cell):
+    model = build.sized(
+        small_models.config("rnn", attention=attention, cell=cell),
+        src_vocab_size=SIZE,
+        tgt_vocab_size=SIZE,
+        shared=False,
+        rng=np.random.default_rng(1),
+    )
+    src_ids = tf.constant([[5, 6, 7, 2], [8, 2, 0, 0]])
+    tgt_in_ids = tf.constant([[1, 5, 6], [1, 7, 0]])
+    weights = model.attention_weights(batching.Batch(src_ids, tgt_in_ids, tgt_in_ids))
+    assert weights.shape == (1, 2, 1, 3, 4)
+    np.testing.assert_allclose(tf.reduce_sum(weights, -1), tf.ones([1, 2, 1, 3]), 1e-5)
+    assert not np.any(weights[:, 1, ..., 2:])
+    start = model.start(src_ids)
+    stream = recurrent_encoder.embed(model.tgt_embedding, tgt_in_ids, tf.float32)
+    _, contexts = model.decoder(stream, start.prefix, start.source, noise.NONE)
+    wanted = np.einsum("bts,bsd->tbd", weights[0, :, 0], start.source.values)
+    np.testing.assert_allclose(tf.reshape(contexts, wanted.shape), wanted, atol=1e-6)
 
 
 def test_a_residual_decoder_says_something_else():
