@@ -65,7 +65,8 @@ number = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
 (pathlib.Path(__file__).parent / f"ready-{number}").touch()
 first = os.read(there, 1)
 time.sleep(1.5)
-print(len(first + os.read(there, 9)) if select.select([there], [], [], 0)[0] else 1)
+more = os.read(there, 9) if select.select([there], [], [], 0)[0] else b""
+os.write(1, b"%d\\n" % len(first + more))  # whole, beside what the other one writes
 sys.exit(75)
 """
 
