@@ -158,6 +158,7 @@ class Plan:
         """Returns which segmentation of a shard an epoch reads."""
         return epoch % len(self.shards[shard].lengths)
 
+    @functools.lru_cache(maxsize=4)  # noqa: B019 - a plan lives as long as its program
     def pools(self, epoch: int) -> list[list[np.ndarray]]:
         """Returns the shards of each lane of each pool of an epoch, in reading order.
 
