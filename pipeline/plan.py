@@ -36,7 +36,8 @@ from pipeline import pools as pools_lib
 # Part of the digest: raise it when the same settings give other batches than before.
 PLAN_VERSION = 2
 _MIXTURE_VERSION = 3  # the same where there are several corpora
-_MIXTURE_ROOM = 1.5  # largest shards; so that others have room beside it in a pool
+_MIXTURE_SLACK = 1.25  # so that parts of equal sums, cut between shards, have room
+_MIXTURE_SHARDS = 4  # the largest ones that a pool has room for, whatever its rows
 _PLANNED_POOLS = 32  # of an epoch that is planned to tell its number of batches
 
 _SHARD_ORDER, _ROW_ORDER, _BATCH_ORDER, _COPIES = 1, 2, 3, 4  # what a hash is for
@@ -177,10 +178,7 @@ class Plan:
             np.array([self._size(visit % len(self.shards)) for visit in lane])
             for lane in lanes
         ]
-        room = self._pool_examples / self.num_lanes
-        if self._is_mixture:
-            room = max(room, _MIXTURE_ROOM * max(int(size.max()) for size in sizes))
-        begins = pools_lib.group(sizes, room)
+        begins = pools_lib.group(sizes, self._room(lanes, sizes))
         return [
             [
                 lane[begin[pool] : begin[pool + 1]]
@@ -188,6 +186,26 @@ class Plan:
             ]
             for pool in range(len(begins[0]) - 1)
         ]
+
+    def _room(self, lanes: list[np.ndarray], sizes: list[np.ndarray]) -> float:
+        """Returns how many rows of a lane a pool has room for.
+
+        In a mixture of large shards that is what lies between two visits to the corpus
+        that is visited least, so that every pool has a shard of it.
+
+        Args:
+            lanes: Visits in reading order.
+            sizes: Rows of each.
+        """
+        room = self._pool_examples / self.num_lanes
+        if not self._is_mixture:
+            return room
+        for visits, size in zip(lanes, sizes, strict=True):
+            corpora = [self.shards[v % len(self.shards)].corpus for v in visits]
+            between = size.sum() / np.unique(corpora, return_counts=True)[1].min()
+            most = _MIXTURE_SHARDS * size.max()
+            room = max(room, min(float(_MIXTURE_SLACK * between), float(most)))
+        return room
 
     def _in_order(self, lane: np.ndarray, epoch: int) -> np.ndarray:
         """Returns the visits to a lane's shards, each corpus spread over the epoch."""

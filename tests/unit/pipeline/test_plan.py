@@ -197,30 +197,34 @@ def test_a_rate_is_kept_to_within_one_after_every_epoch(rates):
     assert seen.sum() == pytest.approx(8 * of_row.sum(), rel=0.05)
 
 
-# Pairs of a large corpus, shards of it, the share that a corpus of 2,000 pairs in 16
-# shards is to have; some of the shards are larger than a pool of 26,000.
+# Of two corpora the shards, the pairs in each and how often they come; some shards are
+# larger than a pool of 26,000.
 @pytest.mark.parametrize("num_lanes", [1, 4])
 @pytest.mark.parametrize(
-    ("size", "count", "share"),
-    [(400_000, 160, 0.25), (400_000, 400, 0.1), (450_000, 16, 0.67)],
+    "corpora",
+    [
+        [(160, 2_500, 0.75), (16, 125, 50.0)],
+        [(400, 1_000, 0.9), (16, 125, 20.0)],
+        [(16, 28_000, 0.33), (16, 125, 150.0)],
+        [(16, 28_000, 1.0), (16, 28_000, 1.0)],
+        [(16, 28_000, 1.0), (16, 16_000, 1.0)],
+        [(40, 28_000, 0.2), (40, 28_000, 1.8)],
+    ],
 )
-def test_every_pool_of_a_mixture_has_about_the_share_of_each_corpus(
-    size, count, share, num_lanes
-):
+def test_every_pool_of_a_mixture_has_about_the_share_of_each_corpus(corpora, num_lanes):
     shards = []
-    for corpus, (pairs, files, part) in enumerate(
-        [(size, count, 1 - share), (2_000, 16, share)]
-    ):
-        lengths = np.full((pairs // files, 2), 9, np.uint16)
-        rate = part * (size + 2_000) / pairs
-        shards += [plan_lib.Shard((lengths,), rate, corpus)] * files
+    for corpus, (count, pairs, rate) in enumerate(corpora):
+        lengths = np.full((pairs, 2), 9, np.uint16)
+        shards += [plan_lib.Shard((lengths,), rate, corpus)] * count
     plan = _plan(1, shards, pool_examples=26_000, num_lanes=num_lanes)
+    times = [count * pairs * rate for count, pairs, rate in corpora]
+    share = times[1] / sum(times)
     parts = []
     for index in range(len(plan.pools(1))):
         pool = plan.pool(1, index)
-        corpora = np.array([plan.shards[shard].corpus for shard in pool.shards])
+        corpus = np.array([plan.shards[shard].corpus for shard in pool.shards])
         sizes = [len(plan.shards[shard].lengths[0]) for shard in pool.shards]
-        parts.append(np.repeat(corpora, sizes)[pool.rows[pool.rows >= 0]].mean())
+        parts.append(np.repeat(corpus, sizes)[pool.rows[pool.rows >= 0]].mean())
     assert len(parts) >= 4
     assert np.median(parts) == pytest.approx(share, abs=0.1)
     assert share / 2 < min(parts) <= max(parts) < min(2 * share, (1 + share) / 2)
