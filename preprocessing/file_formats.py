@@ -30,7 +30,8 @@ def read_csv(
     """Yields the rows of a CSV file (RFC 4180), the header left out.
 
     A line that begins no row, such as one with a quote that is not closed, is a reject
-    by itself: the next line begins the next row.
+    by itself: the next line begins the next row, also where it was meant to be part of
+    the one before.
 
     Args:
         path: The file, `.gz` or plain.
@@ -256,14 +257,14 @@ def read_po(path: locations.Location, encoding: str) -> Iterator[rows.Row]:
 
 
 class _Catalogue(str):
-    r"""Text whose lines end at `\n` alone, for polib, which asks it for them."""
+    r"""Text whose lines end at `\n`, `\r\n` or `\r` alone, for polib, which asks."""
 
     __slots__ = ()
 
     def splitlines(self, keepends: bool = False) -> list[str]:
-        r"""Returns the lines; polib strips the `\r` that one may end in."""
+        """Returns the lines."""
         assert not keepends
-        return self.split("\n")
+        return self.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def read_parquet(
@@ -327,6 +328,8 @@ def _value(scalar: Any) -> Any:
     try:
         return scalar.as_py()
     except UnicodeDecodeError:
+        if hasattr(scalar, "dictionary"):
+            return _value(scalar.value)
         if hasattr(scalar, "as_buffer"):
             return scalar.as_buffer().to_pybytes()
     if hasattr(scalar, "keys"):

@@ -243,6 +243,12 @@ def test_catalogue_lines_end_at_newlines_alone(tmp_path, character):
     assert row[1:] == (b"a", (f"x{character}y z".encode(),), "")
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_catalogues_of_every_system_are_read(tmp_path, end):
+    (tmp_path / "a.po").write_text(PO, newline=end)
+    assert len(list(file_formats.read_po(tmp_path / "a.po", "utf-8"))) == 5
+
+
 def test_what_is_no_catalogue_is_refused(tmp_path):
     (tmp_path / "a.po").write_text("msgid without quotes\nmore\n")
     with pytest.raises(exits.Refusal, match="not a gettext catalogue"):
@@ -292,12 +298,14 @@ def test_parquet_bytes_are_text_if_they_can_be_decoded(tmp_path, labels):
 
 
 @pytest.mark.parametrize("labels", [False, True])
-@pytest.mark.parametrize("kind", ["plain", "struct", "list"])
+@pytest.mark.parametrize("kind", ["plain", "struct", "list", "dictionary"])
 def test_parquet_text_that_is_not_utf8_is_a_reject(tmp_path, kind, labels):
     """Arrow's word that a column is text is the writer's, which nobody checked."""
     values = pyarrow.array([b"x", b"\xff", b"\xc3\xa9"]).view(pyarrow.string())
     if kind == "struct":
         values = pyarrow.StructArray.from_arrays([values], ["de"])
+    elif kind == "dictionary":
+        values = values.dictionary_encode()
     elif kind == "list":
         values = pyarrow.ListArray.from_arrays([0, 1, 2, 3], values)
         labels = False
