@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import glob
 import itertools
-import os
 from collections.abc import Callable, Iterator, Sequence
 
 from pipeline import exits, locations
@@ -153,7 +152,8 @@ def shown_name(name: str) -> str:
     >>> shown_name("a\tb"), shown_name("caf\udce9")
     ('a\\tb', 'caf\\xe9')
     """
-    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    named = name.encode("utf-8", "surrogateescape")  # as Python reads file names
+    text = named.decode("utf-8", "backslashreplace")
     return text.replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
 
 

@@ -447,6 +447,18 @@ def test_several_formats_named_corpora_and_their_accounts(tmp_path):
     programs.succeed("preprocessing.verify", f"--data_dir={tmp_path / 'data'}")
 
 
+def test_names_of_corpora_are_the_same_in_every_locale(tmp_path):
+    """FAULTS 20."""
+    (tmp_path / "a.tsv").write_text("ba\tdu\n" * 40)
+    (tmp_path / "a.flags").write_text("--train_names=Köln\n", "utf-8")
+    flags = (f"--flagfile={tmp_path / 'a.flags'}", f"--train={tmp_path / 'a.tsv'}")
+    plain = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    for name, locale in (("one", {}), ("two", plain)):
+        programs.succeed(BUILD, *flags, f"--data_dir={tmp_path / name}", **locale)
+        assert manifest.read(tmp_path / name).sources[0]["name"] == "Köln"
+    assert _digest(tmp_path / "one") == _digest(tmp_path / "two")
+
+
 def test_files_may_have_names_that_are_not_text(tmp_path):
     for name in (b"caf\xe9.tsv", b"a\tb\n.tsv"):
         path = tmp_path / os.fsdecode(name)
