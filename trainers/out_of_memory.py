@@ -11,7 +11,7 @@ from trainers import decoding_config
 
 TRAINING = "lower --tokens_per_batch or --attention_budget, or raise --accumulate_steps"
 # TensorFlow's own allocators, and XLA's; files it cannot open have the same error.
-_OF_MEMORY = re.compile("OOM|out of memory", re.IGNORECASE)
+_OF_MEMORY = re.compile(r"\bOOM\b|(?i:out of memory)")
 
 
 @contextlib.contextmanager

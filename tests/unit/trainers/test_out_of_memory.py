@@ -22,8 +22,10 @@ def test_what_memory_has_no_room_for_is_refused_with_the_way_out(make):
     assert error.value.code == exits.USAGE
 
 
-def test_files_that_cannot_be_opened_are_no_memory():
+@pytest.mark.parametrize("path", ["/runs/x", "/classroom/x", "/data/OOMs/x"])
+def test_files_that_cannot_be_opened_are_no_memory(path):
     """TensorFlow has the same error for both."""
-    error = tf.errors.ResourceExhaustedError(None, None, os.strerror(errno.EMFILE))
+    told = f"{path}; {os.strerror(errno.EMFILE)}"
+    error = tf.errors.ResourceExhaustedError(None, None, told)
     with pytest.raises(tf.errors.ResourceExhaustedError), out_of_memory.refused("", ""):
         raise error
