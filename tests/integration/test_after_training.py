@@ -264,6 +264,7 @@ def test_a_byte_order_mark_is_no_part_of_a_file_that_is_scored(workdir, tmp_path
     assert "\n  reference   ba du\n" in page
 
 
+@pytest.mark.long
 def test_files_without_a_word_can_be_scored(workdir, tmp_path):
     (tmp_path / "blank").write_text("\n")
     result = _result(

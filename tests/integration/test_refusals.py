@@ -299,10 +299,8 @@ def test_a_batch_that_memory_has_no_room_for_is_refused(
     )
 
 
-@pytest.mark.parametrize(
-    "module",
-    ["trainers.translate", pytest.param("trainers.evaluate", marks=pytest.mark.long)],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("module", ["trainers.translate", "trainers.evaluate"])
 def test_a_text_that_memory_has_no_room_for_is_refused(workdir, tmp_path, module):
     """FAULTS 53; its attention would take most of a terabyte."""
     (tmp_path / "long").write_text("ba " * 300_000)

@@ -110,7 +110,7 @@ def test_evaluate_scores_beside_baselines_and_draws_the_confusions(labelled, who
     ("harm", "message"),
     [
         (lambda shard: damage.flip_a_bit(shard, -30), "does not match its checksum"),
-        (pathlib.Path.unlink, "is gone"),
+        pytest.param(pathlib.Path.unlink, "is gone", marks=pytest.mark.long),
     ],
     ids=["a flipped bit", "removed"],
 )

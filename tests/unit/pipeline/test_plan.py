@@ -208,7 +208,7 @@ def test_a_rate_is_kept_to_within_one_after_every_epoch(rates):
         [(16, 28_000, 0.33), (16, 125, 150.0)],
         [(16, 28_000, 1.0), (16, 28_000, 1.0)],
         [(16, 28_000, 1.0), (16, 16_000, 1.0)],
-        [(40, 28_000, 0.2), (40, 28_000, 1.8)],
+        [(20, 28_000, 0.2), (20, 28_000, 1.8)],
     ],
 )
 def test_every_pool_of_a_mixture_has_about_the_share_of_each_corpus(corpora, num_lanes):

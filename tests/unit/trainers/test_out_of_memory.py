@@ -11,7 +11,15 @@ from trainers import out_of_memory
 ROWS = 10_000_000  # squared and in four bytes each: 400 TB
 
 
-@pytest.mark.parametrize("make", [tf.zeros, np.zeros], ids=["tensorflow", "numpy"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(
+            tf.zeros, marks=pytest.mark.long, id="tensorflow"
+        ),  # it waits 10 s
+        pytest.param(np.zeros, id="numpy"),
+    ],
+)
 def test_what_memory_has_no_room_for_is_refused_with_the_way_out(make):
     """FAULTS 53."""
     with (
