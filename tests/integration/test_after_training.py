@@ -250,6 +250,7 @@ def test_damage_in_the_split_to_be_scored_is_named(data_dir, workdir, tmp_path):
     assert f"{shard}: record 19: its data does not match" in done.stderr
 
 
+@pytest.mark.long
 def test_a_byte_order_mark_is_no_part_of_a_file_that_is_scored(workdir, tmp_path):
     """FAULTS 12."""
     for name in ("src", "ref"):

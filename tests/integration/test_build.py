@@ -447,6 +447,7 @@ def test_several_formats_named_corpora_and_their_accounts(tmp_path):
     programs.succeed("preprocessing.verify", f"--data_dir={tmp_path / 'data'}")
 
 
+@pytest.mark.long
 def test_names_of_corpora_are_the_same_in_every_locale(tmp_path):
     """FAULTS 20."""
     (tmp_path / "a.tsv").write_text("ba\tdu\n" * 40)

@@ -156,6 +156,7 @@ def test_prefixes_and_targets_come_from_files(workdir, tmp_path):
     assert "short: has fewer lines than the input" in done.stderr
 
 
+@pytest.mark.long
 def test_a_hypothesis_that_is_not_of_the_locale_is_written(workdir, tmp_path):
     """FAULTS 58; what is no subword of the model is said as U+2047."""
     (tmp_path / "prefix").write_text("中\n")
