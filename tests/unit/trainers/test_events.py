@@ -1,9 +1,7 @@
-import subprocess
-import sys
-
 import numpy as np
 import tensorflow as tf
 
+from tests import programs
 from trainers import events
 
 FULL = """
@@ -41,12 +39,7 @@ def test_what_was_written_can_be_read_at_once(tmp_path):
 
 def test_a_full_disk_is_exit_code_74(tmp_path):
     """FAULTS 3."""
-    done = subprocess.run(
-        [sys.executable, "-c", FULL, str(tmp_path)],
-        capture_output=True,
-        check=False,
-        text=True,
-    )
+    done = programs.run_code(FULL, str(tmp_path))
     last = done.stderr.splitlines()[-1]
     assert done.returncode == 74, done.stderr
     assert last.startswith("sluice: TensorBoard's events cannot be written (")
