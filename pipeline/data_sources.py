@@ -20,6 +20,7 @@ from pipeline import (
     manifest,
     mixing,
     sidecars,
+    visits,
 )
 from pipeline import plan as plan_lib
 
@@ -146,7 +147,7 @@ def _num_records(corpora: Sequence[mixing.Corpus], split: str) -> int:
 
 def _shards(
     corpora: Sequence[mixing.Corpus], split: str, *, held: bool
-) -> tuple[list[plan_lib.Shard], list[tuple[locations.Location, ...]], list[int]]:
+) -> tuple[list[visits.Shard], list[tuple[locations.Location, ...]], list[int]]:
     """Returns the shards for the plan, their files, and their tokens in epoch 0.
 
     Args:
@@ -154,7 +155,7 @@ def _shards(
         split: Which split's.
         held: Whether to read all lengths now, and not pool by pool.
     """
-    shards: list[plan_lib.Shard] = []
+    shards: list[visits.Shard] = []
     paths: list[tuple[locations.Location, ...]] = []
     tokens: list[int] = []
     for number, corpus in enumerate(corpora):
@@ -167,7 +168,7 @@ def _shards(
                 else sidecars.Sidecar(path, entry.records)
                 for path, entry in zip(files, entries, strict=True)
             )
-            shards.append(plan_lib.Shard(lengths, corpus.rate, number))
+            shards.append(visits.Shard(lengths, corpus.rate, number))
             paths.append(files)
             tokens.append(entries[0].src_tokens + entries[0].tgt_tokens)
     return shards, paths, tokens

@@ -2,6 +2,9 @@
 
 import numpy as np
 
+# What a hash is for: one of the keys, so that no two draws are the same.
+SHARD_ORDER, ROW_ORDER, BATCH_ORDER, COPIES = 1, 2, 3, 4
+
 
 def bits(values: np.ndarray, *keys: int) -> np.ndarray:
     """Returns 64 well-mixed bits a value, uint64, for these keys.

@@ -11,9 +11,7 @@ batches (`cutting`), and the order of the batches is permuted:
     batches  [17 33 ..] [4 ..]  rows of one bucket, within the token budget
     order    2 0 1              permuted by (seed, epoch, pool)
 
-In a mixture of corpora the shards of each are spread over the epoch, and those whose
-pairs come often are visited in several pools, with some of the copies each, so that
-every pool has about the same share of each corpus.
+In a mixture of corpora a shard may be visited in several pools (`visits`).
 
 With lanes, shards are dealt to them for good, a pool has shards of each, and a batch is
 made of equal parts, one a lane. A reader that takes some of the lanes reads their
@@ -30,17 +28,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline import bucketing, cutting, hashing, sidecars
+from pipeline import bucketing, cutting, hashing
 from pipeline import pools as pools_lib
+from pipeline import visits as visits_lib
 
 # Part of the digest: raise it when the same settings give other batches than before.
 PLAN_VERSION = 2
 _MIXTURE_VERSION = 3  # the same where there are several corpora
-_MIXTURE_SLACK = 1.25  # so that parts of equal sums, cut between shards, have room
-_MIXTURE_SHARDS = 4  # the largest ones that a pool has room for, whatever its rows
 _PLANNED_POOLS = 32  # of an epoch that is planned to tell its number of batches
-
-_SHARD_ORDER, _ROW_ORDER, _BATCH_ORDER, _COPIES = 1, 2, 3, 4  # what a hash is for
 
 
 class Cursor(NamedTuple):
@@ -52,26 +47,6 @@ class Cursor(NamedTuple):
 
 
 START = Cursor()
-
-
-Lengths = np.ndarray | sidecars.Sidecar
-
-
-class Shard(NamedTuple):
-    """What a plan knows of a shard.
-
-    Attributes:
-        lengths: Tokens of its pairs without BOS or EOS, uint16 [N, 2], for each
-            segmentation that was drawn of them; epoch e reads number e modulo how many.
-            A sidecar stands for its array and is read when a pool has the shard.
-        rate: How often a pair comes in an epoch. With 1.5 it comes three times in every
-            two epochs.
-        corpus: Which of several corpora it belongs to; each is dealt to all lanes.
-    """
-
-    lengths: tuple[Lengths, ...]
-    rate: float = 1.0
-    corpus: int = 0
 
 
 class Counts(NamedTuple):
@@ -91,7 +66,7 @@ class Plan:
 
     def __init__(
         self,
-        shards: Sequence[Shard],
+        shards: Sequence[visits_lib.Shard],
         buckets: bucketing.Buckets,
         *,
         pool_examples: int,
@@ -124,10 +99,9 @@ class Plan:
         self._pool_examples = pool_examples
         self._max_length = max_length
         self._row_multiple = row_multiple
-        corpora = [shard.corpus for shard in self.shards]
-        self._is_mixture = len(set(corpora)) > 1
-        self._lanes = pools_lib.deal(corpora, num_lanes)
-        self._num_visits = self._visits_of_corpora()
+        self._visits = visits_lib.Visits(
+            self.shards, pool_examples=pool_examples, num_lanes=num_lanes, seed=seed
+        )
         self.num_examples, self.num_too_long = counts or self._counts()
         self.pool = functools.lru_cache(maxsize=4)(self._pool)
 
@@ -136,7 +110,7 @@ class Plan:
         """Returns a hash of everything the plan depends on, in hexadecimal."""
         parts = hashlib.sha256()
         settings = (
-            _MIXTURE_VERSION if self._is_mixture else PLAN_VERSION,
+            _MIXTURE_VERSION if self._visits.is_mixture else PLAN_VERSION,
             *(self._pool_examples, self._max_length, self.seed),
             *(self.num_lanes, self._row_multiple),
         )
@@ -165,78 +139,10 @@ class Plan:
 
         Every pool has at least one shard of every lane.
         """
-        num_shards = len(self.shards)
         return [
-            [visits % num_shards for visits in lanes] for lanes in self._visits(epoch)
+            [self._visits.shards(visits) for visits in lanes]
+            for lanes in self._visits.pools(epoch)
         ]
-
-    @functools.lru_cache(maxsize=4)  # noqa: B019 - a plan lives as long as its program
-    def _visits(self, epoch: int) -> list[list[np.ndarray]]:
-        """Returns the same in visits: visit v of shard s is s + v * shards."""
-        lanes = [self._in_order(lane, epoch) for lane in self._lanes]
-        sizes = [
-            np.array([self._size(visit % len(self.shards)) for visit in lane])
-            for lane in lanes
-        ]
-        begins = pools_lib.group(sizes, self._room(lanes, sizes))
-        return [
-            [
-                lane[begin[pool] : begin[pool + 1]]
-                for lane, begin in zip(lanes, begins, strict=True)
-            ]
-            for pool in range(len(begins[0]) - 1)
-        ]
-
-    def _room(self, lanes: list[np.ndarray], sizes: list[np.ndarray]) -> float:
-        """Returns how many rows of a lane a pool has room for.
-
-        In a mixture of large shards that is what lies between two visits to the corpus
-        that is visited least, so that every pool has a shard of it.
-
-        Args:
-            lanes: Visits in reading order.
-            sizes: Rows of each.
-        """
-        room = self._pool_examples / self.num_lanes
-        if not self._is_mixture:
-            return room
-        for visits, size in zip(lanes, sizes, strict=True):
-            corpora = [self.shards[v % len(self.shards)].corpus for v in visits]
-            between = size.sum() / np.unique(corpora, return_counts=True)[1].min()
-            most = _MIXTURE_SHARDS * size.max()
-            room = max(room, min(float(_MIXTURE_SLACK * between), float(most)))
-        return room
-
-    def _in_order(self, lane: np.ndarray, epoch: int) -> np.ndarray:
-        """Returns the visits to a lane's shards, each corpus spread over the epoch."""
-        corpora = np.array([self.shards[shard].corpus for shard in lane])
-        visits, places = [], []
-        for corpus in np.unique(corpora):
-            own = lane[corpora == corpus]
-            rounds = np.arange(self._num_visits[corpus])[:, None] * len(self.shards)
-            keys = hashing.bits(
-                (own + rounds).reshape(-1), self.seed, epoch, _SHARD_ORDER
-            ).reshape(-1, len(own))
-            ordered = own[np.argsort(keys, axis=1, kind="stable")] + rounds
-            visits.append(ordered.reshape(-1))
-            places.append((np.arange(ordered.size) + 0.5) / ordered.size)
-        order = np.argsort(np.concatenate(places), kind="stable")
-        merged: np.ndarray = np.concatenate(visits)[order]
-        return merged
-
-    def _visits_of_corpora(self) -> dict[int, int]:
-        """Returns in how many pools of an epoch a shard of each corpus is.
-
-        As many as its pairs come, and as there are pools at most.
-        """
-        total = sum(self._size(shard) for shard in range(len(self.shards)))
-        num_pools = -(-total // self._pool_examples)
-        return {
-            shard.corpus: min(max(math.ceil(shard.rate), 1), num_pools)
-            if self._is_mixture
-            else 1
-            for shard in self.shards
-        }
 
     def advance(self, cursor: Cursor) -> Cursor:
         """Returns where the batch after this one is."""
@@ -283,9 +189,6 @@ class Plan:
             found += [(lanes * rows, int(src), int(tgt)) for rows in sizes]
         return found
 
-    def _size(self, shard: int) -> int:
-        return len(self.shards[shard].lengths[0])
-
     def _kept(self, shard: int, epoch: int) -> np.ndarray:
         """Returns which pairs of a shard are short enough, bool [N]."""
         lengths = self.lengths(shard, epoch)
@@ -303,57 +206,27 @@ class Plan:
         every = range(len(self.shards))
         for shard in every:
             kept = self._kept(shard, 0)
-            examples += int(self._copies(shard, 0)[kept].sum())
+            examples += int(self._visits.copies_in_epoch(0, shard)[kept].sum())
             too_long += int((~kept).sum())
         for epoch in range(max(len(shard.lengths) for shard in self.shards)):
             if not any(self._kept(shard, epoch).any() for shard in every):
                 raise ValueError("no pair is left to train on; raise --max_length")
         return Counts(examples, too_long)
 
-    def _copies(self, shard: int, epoch: int, visit: int | None = None) -> np.ndarray:
-        """Returns how often each pair of a shard comes in an epoch, int64 [N].
-
-        Rounded down from an offset drawn for each pair, so that after e epochs it has
-        come rate * e times, rounded down or up; and so after each visit of an epoch.
-
-        Args:
-            shard: Its index.
-            epoch: The epoch.
-            visit: To count one visit of the epoch alone.
-        """
-        rate, size = self.shards[shard].rate, self._size(shard)
-        if rate == 1:
-            return np.ones(size, np.int64)
-        visits = self._num_visits[self.shards[shard].corpus]
-        first, count = epoch * visits, visits
-        if visit is not None:
-            first, count = first + visit, 1
-        bits = hashing.bits(np.arange(size), self.seed, int(shard), _COPIES)
-        drawn = (bits >> np.uint64(11)) / 2.0**53
-        before, after = (
-            np.floor(rate * number / visits + drawn)
-            for number in (first, first + count)
-        )
-        return (after - before).astype(np.int64)
-
     def _pool(self, epoch: int, pool: int) -> pools_lib.Pool:
-        lanes = self._visits(epoch)[pool]
+        lanes = self._visits.pools(epoch)[pool]
         visits = np.concatenate(lanes)
-        shards = visits % len(self.shards)
-        sizes = [
-            sum(self._size(visit % len(self.shards)) for visit in lane)
-            for lane in lanes
-        ]
+        sizes = [int(self._visits.sizes(lane).sum()) for lane in lanes]
         batches = cutting.cut(
             self._queues(epoch, pool, visits, sizes),
             self.buckets,
             row_multiple=self._row_multiple,
         )
-        order = hashing.order(len(batches), self.seed, epoch, pool, _BATCH_ORDER)
+        order = hashing.order(len(batches), self.seed, epoch, pool, hashing.BATCH_ORDER)
         chosen = [batches[index] for index in order]
         rows = [batch.rows for batch in chosen]
         return pools_lib.Pool(
-            shards=shards,
+            shards=self._visits.shards(visits),
             first_shards=np.append(0, np.cumsum([len(lane) for lane in lanes])),
             first_rows=np.append(0, np.cumsum(sizes)),
             rows=np.concatenate([*rows, np.zeros(0, np.int64)]).astype(np.int64),
@@ -374,18 +247,18 @@ class Plan:
             visits: To its shards, lane after lane.
             sizes: Rows of each lane.
         """
-        numbers, shards = np.divmod(visits, len(self.shards))
+        shards = self._visits.shards(visits)
         lengths = np.concatenate(
             [self.lengths(shard, epoch).astype(np.int64) + 1 for shard in shards]
         )
         copies = np.concatenate(
             [
-                self._copies(shard, epoch, number) * self._kept(shard, epoch)
-                for number, shard in zip(numbers, shards, strict=True)
+                self._visits.copies(epoch, visit) * self._kept(shard, epoch)
+                for visit, shard in zip(visits, shards, strict=True)
             ]
         )
         rows = np.repeat(np.arange(len(copies)), copies)
-        rows = rows[hashing.order(len(rows), self.seed, epoch, pool, _ROW_ORDER)]
+        rows = rows[hashing.order(len(rows), self.seed, epoch, pool, hashing.ROW_ORDER)]
         assigned = self.buckets.assign(lengths[rows])
         lane_of = np.repeat(np.arange(self.num_lanes), sizes)[rows]
         num_places = len(self.buckets) * self.num_lanes

@@ -1,6 +1,6 @@
 import numpy as np
 
-from pipeline import bucketing, epoch
+from pipeline import bucketing, epoch, visits
 from pipeline import plan as plan_lib
 
 
@@ -14,7 +14,7 @@ def _plan(*shards: list[int], seed: int = 1) -> plan_lib.Plan:
     )
     lengths = [np.repeat(np.uint16(sides), 2).reshape(-1, 2) for sides in shards]
     return plan_lib.Plan(
-        [plan_lib.Shard((pairs,)) for pairs in lengths],
+        [visits.Shard((pairs,)) for pairs in lengths],
         buckets,
         pool_examples=1,
         max_length=5,

@@ -5,15 +5,15 @@ import math
 import numpy as np
 import pytest
 
-from pipeline import bucketing, cutting
+from pipeline import bucketing, cutting, visits
 from pipeline import plan as plan_lib
 
 MAX_LENGTH = 25
 
 
-def _shards(draw: np.random.Generator, count: int) -> list[plan_lib.Shard]:
+def _shards(draw: np.random.Generator, count: int) -> list[visits.Shard]:
     return [
-        plan_lib.Shard(
+        visits.Shard(
             (draw.integers(1, 29, (int(draw.integers(1, 400)), 2)).astype(np.uint16),)
         )
         for _ in range(count)
@@ -215,7 +215,7 @@ def test_every_pool_of_a_mixture_has_about_the_share_of_each_corpus(corpora, num
     shards = []
     for corpus, (count, pairs, rate) in enumerate(corpora):
         lengths = np.full((pairs, 2), 9, np.uint16)
-        shards += [plan_lib.Shard((lengths,), rate, corpus)] * count
+        shards += [visits.Shard((lengths,), rate, corpus)] * count
     plan = _plan(1, shards, pool_examples=26_000, num_lanes=num_lanes)
     times = [count * pairs * rate for count, pairs, rate in corpora]
     share = times[1] / sum(times)
@@ -309,7 +309,7 @@ def test_a_plan_of_nothing_is_refused():
         multiple=1,
         budget=bucketing.Budget(16),
     )
-    shard = plan_lib.Shard((np.array([[9, 9]], np.uint16),))
+    shard = visits.Shard((np.array([[9, 9]], np.uint16),))
     with pytest.raises(ValueError, match="--max_length"):
         plan_lib.Plan([shard], buckets, pool_examples=10, max_length=5, seed=1)
 
@@ -318,7 +318,7 @@ def test_a_length_that_fills_the_sidecar_does_not_wrap_around():
     """FAULTS 19."""
     longest = 65_535
     buckets = bucketing.Buckets(*(np.array([n]) for n in (longest + 1, 2, 1)))
-    shard = plan_lib.Shard((np.array([[longest, 1]], np.uint16),))
+    shard = visits.Shard((np.array([[longest, 1]], np.uint16),))
     plan = plan_lib.Plan([shard], buckets, pool_examples=1, max_length=70_000, seed=1)
     assert plan.num_too_long == 0
     assert plan.pool(0, 0).rows.tolist() == [0]
@@ -344,7 +344,7 @@ def test_with_known_counts_only_the_shards_of_a_pool_are_read():
     counts = plan_lib.Counts(held.num_examples, held.num_too_long)
     sidecars = [_Counted(shard.lengths[0]) for shard in held.shards]
     lazy = plan_lib.Plan(
-        [plan_lib.Shard((sidecar,)) for sidecar in sidecars],
+        [visits.Shard((sidecar,)) for sidecar in sidecars],
         held.buckets,
         pool_examples=held._pool_examples,
         max_length=MAX_LENGTH,
