@@ -120,7 +120,12 @@ def _swap(partial: pathlib.Path, target: pathlib.Path) -> None:
     replaced = beside(target, f".replaced-{os.getpid()}")
     if target.exists():
         target.rename(replaced)
-    partial.rename(target)
+    try:
+        partial.rename(target)
+    except OSError:
+        if replaced.exists():
+            replaced.rename(target)
+        raise
     files.fsync(target.parent)
     if replaced.exists():
         shutil.rmtree(replaced)

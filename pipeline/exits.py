@@ -34,6 +34,14 @@ _DISK_ERRORS = {
     errno.EXDEV,
     errno.ENFILE,
 }
+_WAYS_OUT = {
+    errno.ENOSPC: "make room there, or name another place",
+    errno.EDQUOT: "make room there, or name another place",
+    errno.EFBIG: "name a place where files may be larger, or raise ulimit -f",
+    errno.EROFS: "name a place that can be written",
+    errno.EMFILE: "raise ulimit -n",
+    errno.EACCES: "give yourself the right to it, or name another",
+}
 _MISSING_ERRORS = {
     errno.ENOENT,
     errno.EACCES,
@@ -89,8 +97,19 @@ def run(main: Callable[[], int | None]) -> int:
         known = code_of(error)
         if known is None:
             raise
-        return _say(f"{error.filename or 'a file'}: {error.strerror}", known)
+        return _say(_told(error), known)
     return code
+
+
+def _told(error: OSError) -> str:
+    """Returns an error of the file system with its file and, maybe, a way out.
+
+    >>> _told(OSError(errno.EROFS, "Read-only file system", "a.txt"))
+    'a.txt: Read-only file system; name a place that can be written'
+    """
+    way_out = _WAYS_OUT.get(error.errno or 0)
+    told = f"{error.filename or 'a file'}: {error.strerror}"
+    return f"{told}; {way_out}" if way_out else told
 
 
 def _say(message: object, code: int) -> int:

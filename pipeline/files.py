@@ -14,13 +14,34 @@ _HASH_BLOCK_BYTES = 1 << 20
 LOCK_NAME = ".lock"
 
 
+@contextlib.contextmanager
+def named(path: locations.Location) -> Iterator[None]:
+    """Puts a file's name into errors of the block that have none.
+
+    The system names what it cannot open, and not what it cannot write, sync or close.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
 def fsync(path: pathlib.Path) -> None:
     """Returns once the file's or directory's content is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with named(path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def write_bytes(path: pathlib.Path, content: bytes) -> None:
+    """Writes a file; an error names it."""
+    with named(path):
+        path.write_bytes(content)
 
 
 def write_whole(path: pathlib.Path, text: str) -> None:
@@ -56,7 +77,7 @@ def writing_whole(path: pathlib.Path) -> Iterator[TextIO]:
     """
     partial = path.with_name(f"{path.name}.partial")
     try:
-        with partial.open("w", encoding="utf-8", newline="\n") as file:
+        with named(path), partial.open("w", encoding="utf-8", newline="\n") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -164,7 +164,8 @@ def copy_entries(
     """Copies the models of some entries of a manifest."""
     target.mkdir(parents=True, exist_ok=True)
     for entry in entries:
-        (target / entry.filename).write_bytes((source / entry.filename).read_bytes())
+        content = (source / entry.filename).read_bytes()
+        files.write_bytes(target / entry.filename, content)
     described = [dataclasses.asdict(entry) for entry in entries]
     files.write_whole(target / _COPY, json.dumps(described, indent=1) + "\n")
 

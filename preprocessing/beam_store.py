@@ -45,7 +45,7 @@ def write(path: locations.Location, content: Iterable[bytes]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     attempt = path.with_name(f"{path.name}{ATTEMPT}{uuid.uuid4().hex}")
     try:
-        with attempt.open("wb") as file:
+        with files.named(path), attempt.open("wb") as file:
             file.writelines(content)
             file.flush()
             os.fsync(file.fileno())

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline import files
 from preprocessing import chunks, cleaning, config, rows, splitting
 
 KEEP, IS_DUPLICATE, IS_OVERLAP = 0, 1, 2
@@ -183,7 +184,7 @@ def _deal(waiting: list[np.ndarray], paths: list[pathlib.Path]) -> None:
     together = np.concatenate(waiting)
     home = together["src"] % np.uint64(len(paths))
     for index, path in enumerate(paths):
-        with path.open("ab") as file:
+        with files.named(path), path.open("ab") as file:
             file.write(together[home == index].tobytes())
 
 

@@ -241,7 +241,7 @@ class Making:
             sides[0],
             self._build.cleaning.max_bytes,
         )
-        path.write_bytes(model)
+        files.write_bytes(path, model)
 
 
 def _chain(first: str, rest: Iterator[str]) -> Iterator[str]:

@@ -47,8 +47,9 @@ class Writer:
         self._splits = tuple(num_shards)
         self._counts: accounts.Counts = collections.Counter()
         self._num_sources = num_sources
-        self._rejects_file = (directory / "rejects.tsv.gz").open("wb")
-        self._rejects_file.write(rejects_file.compressed(rejects_file.HEADER))
+        self._rejects_path = directory / "rejects.tsv.gz"
+        self._rejects_file = self._rejects_path.open("wb")
+        self._write_rejects(rejects_file.compressed(rejects_file.HEADER))
 
     @property
     def accounts(self) -> list[accounts.Account]:
@@ -59,7 +60,7 @@ class Writer:
         """Writes what became of a chunk."""
         for part in encoded.parts:
             self._shards[part.split, part.segmentation][part.shard].add(part)
-        self._rejects_file.write(encoded.rejects)
+        self._write_rejects(encoded.rejects)
         self._counts.update(accounts.of(encoded))
 
     def close(self) -> dict[str, manifest.Split]:
@@ -68,8 +69,9 @@ class Writer:
         Shards that got no record are removed, and the rest renamed to say how many
         there are.
         """
-        self._rejects_file.close()
-        files.fsync(self._directory / "rejects.tsv.gz")
+        with files.named(self._rejects_path):
+            self._rejects_file.close()
+        files.fsync(self._rejects_path)
         return {split: self._close_split(split) for split in self._splits}
 
     def abandon(self) -> None:
@@ -78,6 +80,10 @@ class Writer:
             shard.abandon()
         with contextlib.suppress(OSError):  # what brought us here is being reported
             self._rejects_file.close()
+
+    def _write_rejects(self, lines: bytes) -> None:
+        with files.named(self._rejects_path):
+            self._rejects_file.write(lines)
 
     def _close_split(self, split: str) -> manifest.Split:
         segmentations = [
@@ -167,7 +173,8 @@ class _OpenShard:
         return bool(self._waiting or self._tally.records)
 
     def add(self, part: encoder.ShardPart) -> None:
-        self._file.write(part.framed)
+        with files.named(self._path):
+            self._file.write(part.framed)
         self._sha256.update(part.framed)
         self._waiting += part.lengths
         if len(self._waiting) >= _WAITING_BYTES:
@@ -182,7 +189,8 @@ class _OpenShard:
         self._path.unlink()
 
     def close(self, index: int, count: int) -> manifest.Shard:
-        self._file.close()
+        with files.named(self._path):
+            self._file.close()
         self._write_lengths()
         name = manifest.shard_name(self._split, index, count, self._segmentation)
         path = self._path.rename(self._directory / name)
@@ -194,7 +202,7 @@ class _OpenShard:
     def _write_lengths(self) -> None:
         lengths = bytes(self._waiting)
         self._waiting.clear()
-        with self._sidecar.open("ab") as file:
+        with files.named(self._sidecar), self._sidecar.open("ab") as file:
             file.write(lengths)
         self._histogram.add(self._tally.add(lengths))
 

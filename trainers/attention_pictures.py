@@ -126,7 +126,7 @@ def draw(
         content = io.BytesIO()
         figure.savefig(content, format="png", dpi=_DPI, bbox_inches="tight")
         plt.close(figure)
-    path.write_bytes(content.getvalue())
+    files.write_bytes(path, content.getvalue())
 
 
 def _printable(piece: str) -> str:

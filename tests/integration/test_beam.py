@@ -293,11 +293,11 @@ def test_stopped_in_the_middle_it_leaves_no_target(corpus, tmp_path, number):
 
 @pytest.mark.long
 def test_a_full_disk_is_exit_code_74_and_leaves_nothing(corpus, tmp_path):
-    """FAULTS 3: no file may be larger than 40 kB here."""
+    """FAULTS 3: files have room for a model of subwords here, and not for a shard."""
     code = (
         "import resource, runpy, signal, sys; "
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000)); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (245_000, 245_000)); "
         "sys.argv[0] = 'build'; "
         "runpy.run_module('preprocessing.build', run_name='__main__')"
     )

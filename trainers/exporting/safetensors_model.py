@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 import safetensors.numpy
 
+from pipeline import files
 from trainers.models import config as model_config
 
 _OUTPUT = "output_embedding/vectors"
@@ -69,7 +70,7 @@ In the Transformer, with the sizes and `norm` of `export.json`:
 def write(weights: Mapping[str, np.ndarray], directory: pathlib.Path) -> None:
     """Writes the weights, by name, into a directory."""
     content = safetensors.numpy.save(dict(weights), metadata={"format": "tf"})
-    (directory / FILENAME).write_bytes(content)
+    files.write_bytes(directory / FILENAME, content)
 
 
 def page(config: model_config.ModelConfig, weights: Mapping[str, np.ndarray]) -> str:

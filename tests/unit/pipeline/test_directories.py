@@ -1,4 +1,5 @@
 import os
+import pathlib
 import signal
 
 import pytest
@@ -43,6 +44,28 @@ def test_an_error_leaves_the_target_as_it_was(tmp_path):
         raise ZeroDivisionError
     assert _names(target) == ["old"]
     assert _names(tmp_path) == ["target"]
+
+
+def test_a_rename_that_fails_leaves_the_target_as_it_was(tmp_path, monkeypatch):
+    """FAULTS 3: the new directory is taken away between the two renames of a swap."""
+    target = tmp_path / "target"
+    target.mkdir()
+    (target / "old").write_text("old")
+    rename = pathlib.Path.rename
+
+    def too_late(path, to):
+        if path == partial:
+            rename(path, tmp_path / "away")
+        return rename(path, to)
+
+    monkeypatch.setattr(pathlib.Path, "rename", too_late)
+    with (
+        pytest.raises(FileNotFoundError),
+        directories.appearing(target) as partial,
+    ):
+        (partial / "new").write_text("new")
+    assert _names(target) == ["old"]
+    assert _names(tmp_path) == ["away", "target"]
 
 
 def test_what_a_kill_left_is_put_right(tmp_path):
