@@ -103,6 +103,7 @@ class BeamDecoder(decoder.Decoder):
 
     def _advance(self, search: decoder.Search) -> decoder.Search:
         own: _Beams = search.own
+        goes_on = self._goes_on(search)[:, None]
         logits, state = self._model.next_logits(self._last_ids(own), search.state)
         ids = tf.reshape(own.alive_ids, [tf.size(own.alive), search.position])
         logits = tf.cast(logits, tf.float32)
@@ -118,9 +119,11 @@ class BeamDecoder(decoder.Decoder):
         counts = is_end & (tf.range(tf.shape(tokens)[1]) < self._size)
         at_limit = (search.position + 1 >= search.request.limits)[:, None]
         taken = counts | (at_limit & ~is_end)
-        taken &= self._goes_on(search)[:, None] & (log_probs > _DEAD / 2)
+        taken &= goes_on & (log_probs > _DEAD / 2)
         ended = self._ended(own, search.position + 1, ids, log_probs, taken, is_end)
         alive, chosen = tf.math.top_k(tf.where(is_end, _DEAD, log_probs), self._size)
+        # A row that was done stays so, however long others of its batch go on.
+        alive = tf.where(goes_on, alive, -math.inf)
         rows = tf.gather(parents, chosen, batch_dims=1)
         rows += self._size * tf.range(tf.shape(rows)[0])[:, None]
         rows = tf.reshape(rows, [-1])

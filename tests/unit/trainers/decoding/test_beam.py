@@ -201,6 +201,41 @@ def test_the_batch_and_what_is_left_behind_change_nothing(seed):
         )
 
 
+class Certain:
+    """Of sources 1, ended by one of 4 openings, or a little later; of others, long."""
+
+    def __init__(self):
+        def log_probs(of):
+            row = np.full(40, 1e-6)
+            row[list(of)] = list(of.values())
+            return np.log(row / row.sum())
+
+        table = np.zeros((2, 40, 40), np.float32)
+        table[:, vocabulary.BOS_ID] = log_probs(dict.fromkeys(range(20, 40), 0.05))
+        for token in range(4, 40):  # on and on, as good as surely
+            table[:, token] = log_probs({min(token + 1, 19) if token < 20 else 4: 1.0})
+        table[:, 19] = log_probs({EOS: 1.0})
+        table[1, 11] = log_probs({EOS: 0.55, 12: 0.4})
+        table[1, 13] = log_probs({EOS: 1.0})
+        self._table = tf.constant(table)
+
+    def start(self, src_ids):
+        return decoder.State(source=src_ids[:, 0], prefix=(src_ids[:, 0],))
+
+    def next_logits(self, ids, state):
+        at = tf.stack([tf.cast(state.prefix[0] == 1, tf.int32), ids], axis=1)
+        return tf.gather_nd(self._table, at), state
+
+
+def test_a_row_that_was_done_stays_so_beside_longer_ones():
+    """FAULTS 62: what it might go on to say would be better by then."""
+    decode = beam.BeamDecoder(Certain(), beam_size=4, length_penalty=1.0)
+    alone = decode(decoding_requests.of([[1, EOS]], limit=30))
+    together = decode(decoding_requests.of([[1, EOS], *[[5, EOS]] * 4], limit=30))
+    assert _said(together.ids[0, 0]) == _said(alone.ids[0, 0])
+    assert together.log_probs[0, 0] == pytest.approx(alone.log_probs[0, 0])
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_beam_of_1_is_greedy(seed):
     """FAULTS 62."""
