@@ -208,14 +208,15 @@ def read_newest(
             begin again in silence.
     """
     found = steps(directory)
+    for step, data in _without_index(directory):
+        if not found or step > found[-1]:  # an older one was being removed
+            _set_aside(path_of(directory, step), f"{data}: has no index beside it")
     for step in reversed(found):
         prefix = path_of(directory, step)
         try:
             return step, *read(prefix)
         except DamagedError as error:
-            progress.logger.warning("checkpoint set aside, it is damaged: %s", error)
-            for part in sorted(directory.glob(f"{prefix.name}.*")):
-                part.rename(part.with_name(f"damaged-{part.name}"))
+            _set_aside(prefix, str(error))
     if found or any(directory.glob("ckpt-*")) or any(directory.glob("damaged-*")):
         raise exits.Refusal(
             exits.MISMATCH,
@@ -223,6 +224,24 @@ def read_newest(
             "from a backup, or name another --workdir to begin anew",
         )
     return None
+
+
+def _set_aside(prefix: pathlib.Path, reason: str) -> None:
+    """Renames what there is of a damaged checkpoint, with a warning."""
+    progress.logger.warning("checkpoint set aside, it is damaged: %s", reason)
+    for part in sorted(prefix.parent.glob(f"{prefix.name}.*")):
+        part.rename(part.with_name(f"damaged-{part.name}"))
+
+
+def _without_index(directory: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
+    """Returns data of checkpoints that have no index: the step and the file."""
+    whole = steps(directory)
+    found = []
+    for path in sorted(directory.glob(f"{_WHOLE}-*.data-*")):
+        match = _DATA.fullmatch(path.name)  # None: somebody's copy
+        if match and int(match.group(1)) not in whole:
+            found.append((int(match.group(1)), path))
+    return found
 
 
 def prune(
@@ -265,13 +284,9 @@ def _remove_leftovers(directory: pathlib.Path) -> None:
     lost its index, and stays, so that a run does not take the directory for an empty
     one.
     """
-    whole = steps(directory)
-    for part in directory.glob(f"{_WHOLE}-*.data-*"):
-        match = _DATA.fullmatch(part.name)
-        if match is None:  # somebody's copy
-            continue
-        step = int(match.group(1))
-        if step not in whole and any(newer > step for newer in whole):
+    newest = max(steps(directory), default=-1)
+    for step, part in _without_index(directory):
+        if step < newest:
             part.unlink(missing_ok=True)
     for kind in (_PARTIAL, _READY):
         for part in directory.glob(f"{kind}-*"):
