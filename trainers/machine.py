@@ -9,18 +9,45 @@ from tensorflow.python.client import device_lib
 from trainers import clock
 
 _CGROUP_LIMIT = pathlib.Path("/sys/fs/cgroup/memory.max")
+_THREADS = (
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "OMP_NUM_THREADS",
+)
 
 
 def describe(num_replicas: int = 1) -> dict[str, str]:
     """Returns what the bits of a run depend on besides its flags and data."""
-    devices = [device.device_type for device in tf.config.list_physical_devices()]
+    devices = tf.config.list_physical_devices()
+    gpus = [device for device in devices if device.device_type == "GPU"]
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
     return {
         "tensorflow": tf.__version__,
-        "devices": ",".join(sorted(devices)),
+        "keras": tf.keras.__version__,
+        "cuda": str(tf.sysconfig.get_build_info().get("cuda_version", "")),
+        "devices": ",".join(sorted(device.device_type for device in devices)),
+        "gpus": ",".join(str(found.get("device_name", "")) for found in details),
         "cpu": _cpu_info().get("model name", ""),
         "cpus": str(os.cpu_count()),
+        "threads": " ".join(
+            f"{name}={os.environ[name]}" for name in _THREADS if name in os.environ
+        ),
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", ""),
         "replicas": str(num_replicas),
+    }
+
+
+def differences(before: dict[str, str], now: dict[str, str]) -> dict[str, str]:
+    """Returns what is not as it was, by name; older versions knew less of a machine.
+
+    >>> differences({"cpus": "2"}, {"cpus": "4", "replicas": "1", "gpus": "A"})
+    {'cpus': '2 -> 4'}
+    """
+    before = {"replicas": "1", **before}
+    return {
+        name: f"{before[name]} -> {value}"
+        for name, value in now.items()
+        if before.get(name, value) != value
     }
 
 

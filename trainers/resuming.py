@@ -141,14 +141,9 @@ def _note_machine(
     """Warns and notes where a resumed run is not comparable bit for bit any more."""
     if before is None:
         return
-    before = {"replicas": "1", **before}  # older checkpoints did not say
-    if before == now:
+    changed = machine.differences(before, now)
+    if not changed:
         return
-    changed = {
-        name: f"{before.get(name)} -> {value}"
-        for name, value in now.items()
-        if before.get(name) != value
-    }
     state.history.append({"step": step, "machine": changed})
     told = "; ".join(f"{name}: {change}" for name, change in changed.items())
     progress.logger.warning(
