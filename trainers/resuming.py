@@ -97,6 +97,21 @@ def _restore(
     return cursor, saved["secs"]
 
 
+def note_flags(state: run_state.RunState, changed: dict[str, str], step: int) -> None:
+    """Says and notes which flags, of those that may change, a resumed run has anew.
+
+    Args:
+        state: Of the run.
+        changed: Flags and `before -> now`.
+        step: After which it goes on, 0 where it begins.
+    """
+    if not changed or not step:
+        return
+    state.history.append({"step": step, "flags": changed})
+    told = "; ".join(f"{name}: {change}" for name, change in changed.items())
+    progress.logger.info("with other flags than before: %s", told)
+
+
 def saved_flag(directory: run_directory.RunDirectory, name: str) -> Any:
     """Returns what a flag was when the run was begun; None where it is not begun."""
     newest = _newest(directory)

@@ -91,6 +91,12 @@ def labels(workdir: pathlib.Path) -> list[str]:
     return names
 
 
+def _values(lines: list[str]) -> dict[str, str]:
+    """Returns the flags of a flagfile's lines and their values."""
+    parts = (line.partition("=") for line in lines if line.startswith("--"))
+    return {name: value for name, _, value in parts}
+
+
 def own(path: pathlib.Path, worker: int) -> pathlib.Path:
     """Returns the directory that a worker of a run has for itself."""
     return path / WORKERS / str(worker) if worker else path
@@ -116,12 +122,28 @@ class RunDirectory:
         self.best = path / BEST
         self.vocabulary = path / VOCABULARY
 
-    def write_flags(self, lines: list[str]) -> None:
-        """Writes the flagfile that repeats this run."""
+    def write_flags(self, lines: list[str]) -> dict[str, str]:
+        """Writes the flagfile that repeats this run.
+
+        Returns:
+            The flags that are others than in the one that was there, by name: as
+            `100 -> 50`.
+        """
+        path = self.path / FLAGS
+        before: dict[str, str] = {}
+        if path.is_file():
+            text = path.read_text(encoding="utf-8", errors="replace")
+            before = _values(text.split("\n"))
         head = (
             "# Every flag of this run; --flagfile=run.flags --workdir=NEW repeats it."
         )
-        files.write_whole(self.path / FLAGS, "\n".join([head, *lines, ""]))
+        files.write_whole(path, "\n".join([head, *lines, ""]))
+        now = _values(lines)
+        return {
+            name: f"{before.get(name, '')} -> {now.get(name, '')}"
+            for name in sorted(before.keys() | now.keys())
+            if before and before.get(name) != now.get(name)
+        }
 
     def write_labels(self, names: list[str]) -> None:
         """Writes the names of the classes, by id."""

@@ -34,6 +34,7 @@ def main(asked: config.Seq2SeqConfig) -> None:
             precision,
             preparing,
             replicas,
+            resuming,
             starting,
             tasks,
             training,
@@ -65,7 +66,8 @@ def main(asked: config.Seq2SeqConfig) -> None:
         # Not before the checkpoint agrees: a refused command changes nothing.
         if over.is_chief:
             vocabulary.copy(home, vocabularies, ready.directory.vocabulary)
-        ready.directory.write_flags(binding.to_lines(ready.config))
+        changed = ready.directory.write_flags(binding.to_lines(ready.config))
+        resuming.note_flags(ready.state, changed, ready.next_step - 1)
         with over.noticing_losses():
             training.run(ready)
 

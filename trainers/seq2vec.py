@@ -33,7 +33,14 @@ def main(asked: seq2vec_config.Seq2VecConfig) -> None:
     for corpus in corpora:
         manifest.check_files(corpus.facts, corpus.directory, "train")
     with session.opened(asked) as stop:
-        from trainers import precision, preparing, replicas, training, vector_tasks
+        from trainers import (
+            precision,
+            preparing,
+            replicas,
+            resuming,
+            training,
+            vector_tasks,
+        )
 
         over = replicas.make(asked.distribution, asked.batch.plan_lanes)
         stop.listen()
@@ -55,7 +62,8 @@ def main(asked: seq2vec_config.Seq2VecConfig) -> None:
             vocabulary.copy_entries(home, entries, ready.directory.vocabulary)
         if names and over.is_chief:
             ready.directory.write_labels(names)
-        ready.directory.write_flags(binding.to_lines(ready.config))
+        changed = ready.directory.write_flags(binding.to_lines(ready.config))
+        resuming.note_flags(ready.state, changed, ready.next_step - 1)
         with over.noticing_losses():
             training.run(ready)
 

@@ -2,24 +2,35 @@
 
 import json
 import platform
-from typing import Any
+import types
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from pipeline import input_pipeline
-from trainers import actions, clock, machine, run_directory
+from trainers import clock, machine, run_directory
 from trainers import run as run_lib
 
 
-def write(
-    ready: run_lib.Run,
-    log: actions.Log,
-    stream: input_pipeline.Stream,
-    num_shapes: int,
-    finished: str,
-) -> None:
+class Work(NamedTuple):
+    """What this process has done of a run.
+
+    Attributes:
+        epoch: In which it ended.
+        num_shapes: Distinct shapes of its batches.
+        sums: Of tokens and the like over its steps, by name.
+        waited_secs: Seconds that its steps waited for batches.
+    """
+
+    epoch: int
+    num_shapes: int = 0
+    sums: Mapping[str, float] = types.MappingProxyType({})
+    waited_secs: float = 0.0
+
+
+def write(ready: run_lib.Run, work: Work, finished: str) -> None:
     """Writes summary.json; rates are those of this process, null if it took no step."""
-    sums, watch = log.sums, ready.watch
+    sums, watch = work.sums, ready.watch
     real = sums.get("src_tokens", 0.0) + sums.get("num_tokens", 0.0)
     padded, secs = sums.get("padded", 0.0), watch.train_secs
 
@@ -29,7 +40,7 @@ def write(
     ready.directory.write_summary(
         {
             **_standing(ready, finished),
-            "epoch": stream.cursor.epoch,
+            "epoch": work.epoch,
             "train_step_traces": ready.step.num_traces,
             "evaluation_step_traces": (
                 ready.validation.num_traces if ready.validation else 0
@@ -37,10 +48,10 @@ def write(
             "src_tokens_per_sec": rate("src_tokens"),
             ready.task.rate: rate("num_tokens"),
             "padding_fraction": 1 - real / padded if padded else None,
-            "input_wait_fraction": log.waited / secs if secs else None,
+            "input_wait_fraction": work.waited_secs / secs if secs else None,
             "step_ms_p50": watch.step_ms(50),
             "step_ms_p95": watch.step_ms(95),
-            "batch_shapes": num_shapes,
+            "batch_shapes": work.num_shapes,
             "dropped_too_long": ready.source.plan.num_too_long,
             "peak_rss_mb": clock.peak_rss_mb(),
         }
@@ -63,16 +74,16 @@ def _standing(ready: run_lib.Run, finished: str) -> dict[str, Any]:
             "tensorflow": tf.__version__,
             "python": platform.python_version(),
         },
-        "machine": machine.describe(),
+        "machine": machine.describe(ready.over.count),
     }
 
 
 def complete(ready: run_lib.Run, finished: str) -> None:
     """Writes the summary of a finished run that was killed before it could."""
     path = ready.directory.path / run_directory.SUMMARY
-    standing = _standing(ready, finished)
     written: dict[str, Any] = {}
     if path.is_file():
         written = json.loads(path.read_text(encoding="utf-8"))
-    if (written.get("step"), written.get("finished")) != (standing["step"], finished):
-        ready.directory.write_summary({**written, **standing})
+    step = int(ready.step.step.numpy())
+    if (written.get("step"), written.get("finished")) != (step, finished):
+        write(ready, Work(ready.cursor.epoch), finished)

@@ -164,12 +164,12 @@ def _compile(ready: run_lib.Run) -> None:
         ready.step.try_memory(batches, on_batch=lambda: bar.update(1))
 
 
-def _loop(ready: run_lib.Run, work: str) -> None:
+def _loop(ready: run_lib.Run, told: str) -> None:
     """Takes the steps, and writes the summary however the run ends.
 
     Args:
         ready: The run.
-        work: What is said to be too much where memory runs out.
+        told: What is said to be too much where memory runs out.
     """
     last, first = ready.config.run.num_steps, ready.next_step
     shapes: set[tuple[tuple[int, ...], ...]] = set()
@@ -190,13 +190,14 @@ def _loop(ready: run_lib.Run, work: str) -> None:
         watching, judging = _watching(ready, log), _judging(ready, stream, bar)
 
         def summarize(finished: str) -> None:
-            summary.write(ready, log, stream, len(shapes), finished)
+            work = summary.Work(stream.cursor.epoch, len(shapes), log.sums, log.waited)
+            summary.write(ready, work, finished)
 
         try:
             batches = _micro_batches(
                 stream, ready.config.optimizer.accumulate_steps, shapes
             )
-            with out_of_memory.refused(work, out_of_memory.TRAINING):
+            with out_of_memory.refused(told, out_of_memory.TRAINING):
                 finished = _take_steps(ready, batches, watching, judging)
         except exits.Refusal as refusal:
             reasons = {exits.PREEMPTED: "preempted", exits.DIVERGED: "diverged"}

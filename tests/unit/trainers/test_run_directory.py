@@ -76,3 +76,14 @@ def test_the_flagfile_of_a_run_has_its_flags(tmp_path):
     lines = run_directory.flagfile(tmp_path).read_text().splitlines()
     assert lines[1:] == ["--a=1", "--b=2"]
     assert lines[0].startswith("#")
+
+
+def test_flags_that_changed_since_are_told(tmp_path):
+    directory = run_directory.RunDirectory(tmp_path)
+    assert directory.write_flags(["--seed=1", "--log_every_steps=7"]) == {}
+    assert directory.write_flags(["--seed=1", "--log_every_steps=7"]) == {}
+    assert directory.write_flags(["--seed=1", "--mix=a:1,b:2"]) == {
+        "--log_every_steps": "7 -> ",
+        "--mix": " -> a:1,b:2",
+    }
+    assert (tmp_path / "run.flags").read_text().endswith("\n--mix=a:1,b:2\n")
