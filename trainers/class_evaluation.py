@@ -1,9 +1,10 @@
 """Scores of a classifier on a split, beside baselines; its confusions in a picture."""
 
+import functools
 import json
 import pathlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -25,9 +26,11 @@ from trainers import (
     class_baselines,
     classification,
     decoding_config,
+    evaluation,
     prediction,
     restoring,
     run_directory,
+    score_tables,
     seq2vec_config,
 )
 from trainers.models import build_vectors
@@ -37,26 +40,14 @@ _BATCH_RECORDS = 8192
 _NUM_BUCKETS = 16
 
 
-class Report(NamedTuple):
-    """What is found.
-
-    Attributes:
-        shown: For people.
-        result: For programs.
-    """
-
-    shown: str
-    result: dict[str, Any]
-
-
 def evaluate(
     run: seq2vec_config.Seq2VecConfig,
     weights: decoding_config.WeightsConfig,
     data_dir: locations.Location,
     split: str,
     num_samples: int,
-) -> Report:
-    """Scores a run, and writes its confusions as JSON and PNG into its directory.
+) -> score_tables.Report:
+    """Scores a run; its report writes confusions as JSON and PNG into its directory.
 
     Args:
         run: Its config.
@@ -92,15 +83,19 @@ def evaluate(
     outcome = step(input_pipeline.epoch(source))
     result = {
         "split": split,
+        **evaluation.measured_on(data_dir, facts),
         "examples": int(outcome.confusions.sum()),
         "checkpoints": which,
         **outcome.metrics(),
         **_baselines(facts, data_dir, split, words),
         "evaluation_step_traces": step.num_traces,
     }
-    _write_confusions(outcome, names, workdir, split)
     wrong = _wrong(prediction.Predictor(model, words), source, names, num_samples)
-    return Report("\n".join([*wrong, _table(result)]), result)
+    return score_tables.Report(
+        "\n".join([*wrong, _table(result)]),
+        result,
+        functools.partial(_write_confusions, outcome, names, workdir, split),
+    )
 
 
 def _baselines(
@@ -153,16 +148,17 @@ def _write_confusions(
     names: Sequence[str],
     workdir: pathlib.Path,
     split: str,
+    name: str,
 ) -> None:
-    content = {"labels": names, "confusions": outcome.confusions.tolist()}
-    path = workdir / f"confusions_{split}.json"
-    files.write_whole(path, json.dumps(content, ensure_ascii=False) + "\n")
-    pictures.draw_confusions(
-        outcome.confusions,
-        names,
-        path.with_suffix(".png"),
-        f"{split}: accuracy {outcome.accuracy:.4f}, macro-F1 {outcome.macro_f1:.4f}",
-    )
+    """Writes confusions as numbers and as a picture; `name` is that of the files."""
+    counts = outcome.confusions
+    content = {"split": split, "labels": names, "confusions": counts.tolist()}
+    text = json.dumps(content, ensure_ascii=False) + "\n"
+    files.write_whole(workdir / f"confusions_{name}.json", text)
+    picture = workdir / f"confusions_{name}.png"
+    title = f"{name}: accuracy {outcome.accuracy:.4f}, macro-F1 {outcome.macro_f1:.4f}"
+    with files.named(picture):
+        pictures.draw_confusions(counts, names, picture, title)
 
 
 def _wrong(

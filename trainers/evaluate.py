@@ -5,7 +5,8 @@
     python -m trainers.evaluate --workdir=W --against=OTHER
 
 The last line of stdout is one JSON object, also in <workdir>/evaluate_<split>.json,
-for files evaluate_files.json.
+for files evaluate_files.json. Scores on other data than the run's have a file of their
+own, evaluate_<split>_<name of --data_dir>.json.
 """
 
 import dataclasses
@@ -51,10 +52,12 @@ class EvaluateConfig:
 
     weights: decoding_config.WeightsConfig
     decoding: decoding_config.DecodingConfig
-    data_dir: str | None = knobs.knob(None, "Another data directory than the run's.")
+    data_dir: str | None = knobs.knob(
+        None, "Another data directory than the run's; its scores get another file."
+    )
     split: str = knobs.knob("valid", "Which examples.", choices=("valid", "test"))
     src_file: str | None = knobs.knob(
-        None, "Sources, one a line, in the place of a split."
+        None, "Sources, UTF-8, one a line, in the place of a split."
     )
     ref_file: tuple[str, ...] = knobs.knob(
         (), "Their references; several files, comma-separated, for several of each."
@@ -114,7 +117,41 @@ def main(asked: EvaluateConfig) -> None:
     workdir = pathlib.Path(asked.weights.workdir)
     if run_directory.is_of_vectors(workdir):
         _evaluate_vectors(asked, workdir)
-        return
+    else:
+        _evaluate_texts(asked, workdir)
+
+
+def tell(report: score_tables.Report, workdir: pathlib.Path, name: str) -> None:
+    """Prints what was found, the JSON last, and only then writes the files.
+
+    Args:
+        report: What was found.
+        workdir: Where the files go.
+        name: What they are called after, such as `valid`.
+
+    Raises:
+        exits.Refusal: With `DISK` if a file cannot be written.
+    """
+    text = json.dumps(report.result)
+    try:
+        print(report.shown)
+        print(text, flush=True)
+    finally:  # a reader that goes away early leaves the files
+        try:
+            files.write_whole(workdir / f"evaluate_{name}.json", text + "\n")
+            if report.write_more is not None:
+                report.write_more(name)
+        except OSError as error:
+            path = str(error.filename or workdir).removesuffix(".partial")
+            raise exits.Refusal(
+                exits.DISK,
+                f"{path}: cannot be written ({error.strerror}); the scores are on "
+                "stdout; make room or a directory that can be written, and ask again",
+            ) from None
+
+
+def _evaluate_texts(asked: EvaluateConfig, workdir: pathlib.Path) -> None:
+    """Scores what a run of trainers.seq2seq says."""
     runs = [
         _config(str(workdir)),
         *(_config(path, "--ensemble") for path in asked.decoding.ensemble),
@@ -123,7 +160,8 @@ def main(asked: EvaluateConfig) -> None:
     for run in (*runs, *others):
         decoding_config.check_decodable(run.model, asked.decoding)
     vocabularies = vocabulary.load_copy(workdir / run_directory.VOCABULARY)
-    data_dir = locations.locate(asked.data_dir or runs[0].run.data_dir)
+    own = runs[0].run.data_dir
+    data_dir = locations.locate(asked.data_dir or own)
     facts = None
     if not asked.src_file:
         facts = manifest.read(data_dir)
@@ -138,19 +176,22 @@ def main(asked: EvaluateConfig) -> None:
     scores.bleu_metric(asked.tokenize, lowercase=False)  # refused before the work
     if facts is not None:
         examples = evaluation.of_split(data_dir, facts, asked.split)
+        data: dict[str, Any] = evaluation.measured_on(data_dir, facts)
     else:
         examples = _of_files(asked, vocabularies)
+        data = evaluation.measured_on_files(str(asked.src_file), asked.ref_file)
     if asked.lowercase:
         examples = examples._replace(lowercase=True)
     with out_of_memory.decoding_refused(asked.decoding):
         result, hypotheses = _result(asked, runs, vocabularies, examples)
-    print(score_tables.samples(examples, hypotheses, asked.samples))
     if asked.baseline and facts is not None:
         result |= _baseline(facts, data_dir, vocabularies, examples)
-    print(score_tables.table(result))
-    text = json.dumps(result)
-    files.write_whole(workdir / f"evaluate_{examples.name}.json", text + "\n")
-    print(text)
+    shown = [
+        score_tables.samples(examples, hypotheses, asked.samples),
+        score_tables.table(result),
+    ]
+    report = score_tables.Report("\n".join(shown), result | data)
+    tell(report, workdir, _name(asked, report, own))
 
 
 def _evaluate_vectors(asked: EvaluateConfig, workdir: pathlib.Path) -> None:
@@ -164,11 +205,21 @@ def _evaluate_vectors(asked: EvaluateConfig, workdir: pathlib.Path) -> None:
     data_dir = locations.locate(asked.data_dir or run.run.data_dir)
     of_classes = run.head.head == "classes"
     evaluate = (class_evaluation if of_classes else retrieval_evaluation).evaluate
-    shown, result = evaluate(run, asked.weights, data_dir, asked.split, asked.samples)
-    text = json.dumps(result)
-    files.write_whole(workdir / f"evaluate_{asked.split}.json", text + "\n")
-    print(shown)
-    print(text)
+    report = evaluate(run, asked.weights, data_dir, asked.split, asked.samples)
+    tell(report, workdir, _name(asked, report, run.run.data_dir))
+
+
+def _name(asked: EvaluateConfig, report: score_tables.Report, own: str) -> str:
+    """Returns what the files of a report are called after."""
+    from trainers import evaluation
+
+    return evaluation.name_of(
+        report.result["split"],
+        report.result["data"],
+        asked=asked.data_dir,
+        own=own,
+        workdir=pathlib.Path(asked.weights.workdir),
+    )
 
 
 def _check_of_vectors(asked: EvaluateConfig) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import pathlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 from pipeline import (
     batching,
     data_sources,
+    files,
     input_pipeline,
     locations,
     progress,
@@ -18,7 +20,15 @@ from pipeline import (
 )
 from pipeline import config as pipeline_config
 from pipeline import manifest as manifest_lib
-from trainers import comparison, evaluation_step, rouge, scores, translation
+from trainers import (
+    checkpoints,
+    comparison,
+    evaluation_step,
+    rouge,
+    run_directory,
+    scores,
+    translation,
+)
 
 _BATCH_TOKENS = 4096
 _NUM_BUCKETS = 16
@@ -61,7 +71,7 @@ def of_split(
     source = data_sources.open_split(data_dir, split, batch, seed=0)
     words = vocabulary.load(data_dir, facts.pair_vocabularies()).tgt
     with shard_damage.reading(source):
-        texts = records.read_texts([files[0] for files in source.shards])
+        texts = records.read_texts([paths[0] for paths in source.shards])
     return Examples(
         name=split,
         sources=[text for text, _ in texts],
@@ -116,6 +126,61 @@ def of_texts(
         losses=lambda step: step(batches()),
         lowercase=vocabularies.tgt.has_no_case,
     )
+
+
+def measured_on(
+    data_dir: locations.Location, facts: manifest_lib.Manifest
+) -> dict[str, str]:
+    """Returns what a result says of the data that it was measured on."""
+    return {"data_dir": str(data_dir), "data": manifest_lib.identity(facts)}
+
+
+def measured_on_files(src_file: str, ref_files: Sequence[str]) -> dict[str, Any]:
+    """Returns the same for texts of files; their hashes say what the data is."""
+    hashes = [files.sha256(pathlib.Path(path)) for path in (src_file, *ref_files)]
+    return {
+        "src_file": src_file,
+        "ref_file": list(ref_files),
+        "data": files.sha256_text("\n".join(hashes)),
+    }
+
+
+def name_of(
+    split: str, data: str, *, asked: str | None, own: str, workdir: pathlib.Path
+) -> str:
+    """Returns what the files of a result are called after: its split.
+
+    Scores on other data than the run's are not its own, and do not take their place:
+    the name of that data directory stands behind the split.
+
+    Args:
+        split: Which was scored.
+        data: Its identity.
+        asked: The data directory that was named for it, None for the run's.
+        own: That of the run's flags.
+        workdir: Of the run.
+    """
+    if asked is None or data == _trained_on(workdir):
+        return split
+    place, of_run = (_absolute(name) for name in (asked, own))
+    return split if str(place) == str(of_run) else f"{split}_{place.name}"
+
+
+def _absolute(name: str) -> locations.Location:
+    place = locations.locate(name)
+    return place.resolve() if isinstance(place, pathlib.Path) else place
+
+
+def _trained_on(workdir: pathlib.Path) -> str | None:
+    """Returns the identity of a run's data, wherever it is; None if it is not known."""
+    for folder in (run_directory.CHECKPOINTS, run_directory.BEST):
+        for step in checkpoints.steps(workdir / folder)[-1:]:
+            try:
+                _, state = checkpoints.read(checkpoints.path_of(workdir / folder, step))
+            except checkpoints.DamagedError:
+                continue
+            return str(state["facts"]["data"])
+    return None
 
 
 def losses(model: Any, examples: Examples) -> dict[str, Any]:

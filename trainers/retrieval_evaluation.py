@@ -14,11 +14,12 @@ from pipeline import (
     vocabulary,
 )
 from trainers import (
-    class_evaluation,
     decoding_config,
+    evaluation,
     restoring,
     retrieval,
     run_directory,
+    score_tables,
     seq2vec_config,
 )
 from trainers.models import build_vectors
@@ -33,7 +34,7 @@ def evaluate(
     data_dir: locations.Location,
     split: str,
     num_samples: int,
-) -> class_evaluation.Report:
+) -> score_tables.Report:
     """Scores a run of --head=embedding.
 
     Args:
@@ -71,13 +72,14 @@ def evaluate(
     count = facts.split(split).num_records
     result: dict[str, Any] = {
         "split": split,
+        **evaluation.measured_on(data_dir, facts),
         "examples": count,
         "checkpoints": which,
         **step(input_pipeline.epoch(source)),
         "chance": 1 / count,
         "evaluation_step_traces": step.num_traces,
     }
-    return class_evaluation.Report(_table(result), result)
+    return score_tables.Report(_table(result), result)
 
 
 def _table(result: dict[str, Any]) -> str:

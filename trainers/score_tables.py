@@ -1,9 +1,25 @@
 """Scores as people read them: some examples, a table, a comparison."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from trainers import evaluation
+
+
+class Report(NamedTuple):
+    """What is found.
+
+    Attributes:
+        shown: For people.
+        result: For programs.
+        write_more: Writes what there is beside the result; takes the name that its
+            files have, such as `valid`.
+    """
+
+    shown: str
+    result: dict[str, Any]
+    write_more: Callable[[str], None] | None = None
 
 
 def samples(examples: "evaluation.Examples", hypotheses: list[str], count: int) -> str:

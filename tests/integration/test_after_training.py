@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from pipeline import manifest
 from tests import damage, programs, small_data
 
 
@@ -15,10 +16,14 @@ def _result(*flags: str) -> dict:
 @pytest.mark.parametrize(
     "split", [pytest.param("valid", marks=pytest.mark.long), "test"]
 )
-def test_evaluate_ends_with_one_json_object_that_is_also_a_file(workdir, split):
+def test_evaluate_ends_with_one_json_object_that_is_also_a_file(
+    workdir, data_dir, split
+):
     result = _result(f"--workdir={workdir}", f"--split={split}")
     written = json.loads((workdir / f"evaluate_{split}.json").read_text())
     assert result == written
+    assert result["data_dir"] == str(data_dir)
+    assert result["data"] == manifest.identity(manifest.read(data_dir))
     assert result["examples"] == 20
     assert result["evaluation_step_traces"] == result["decoding_step_traces"] == 1
     assert {
@@ -40,6 +45,29 @@ def test_evaluate_ends_with_one_json_object_that_is_also_a_file(workdir, split):
         "cut_hypotheses",
     } <= result.keys()
     assert sum(row["examples"] for row in result["by_length"]) == 20
+
+
+def test_scores_on_other_data_are_told_where_their_own_file_cannot_be_written(
+    workdir, data_dir, tmp_path
+):
+    own = tmp_path / "own"
+    shutil.copytree(workdir, own)
+    (own / "evaluate_test.json").write_text("mine")
+    (own / "evaluate_test_data.json").mkdir()  # in the way
+    other = small_data.make(
+        tmp_path / "other", count=40, spm_model=data_dir / "shared.model", seed=4
+    )
+    done = programs.run(
+        "trainers.evaluate",
+        f"--workdir={own}",
+        "--split=test",
+        f"--data_dir={other}",
+    )
+    assert done.returncode == 74, done.stderr
+    assert f"{own}/evaluate_test_data.json: cannot be written" in done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["data_dir"] == str(other)
+    assert (own / "evaluate_test.json").read_text() == "mine"
 
 
 def test_the_validation_loss_of_training_is_that_of_evaluate(workdir):

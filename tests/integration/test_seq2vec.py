@@ -100,6 +100,7 @@ def test_evaluate_scores_beside_baselines_and_draws_the_confusions(labelled, who
     assert result["accuracy"] > result["majority_accuracy"] > 0
     assert result["linear_accuracy"] > result["majority_accuracy"]
     confusions = json.loads((whole / "confusions_valid.json").read_text())
+    assert (confusions["split"], result["data_dir"]) == ("valid", str(labelled))
     assert confusions["labels"] == [*small_labels.CLASSES]
     counts = np.array(confusions["confusions"])
     assert np.trace(counts) / counts.sum() == pytest.approx(result["accuracy"])
