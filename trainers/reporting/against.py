@@ -1,12 +1,22 @@
 """Several runs side by side: which flags differ, what came out."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from pipeline import progress
 from trainers.reporting import axes, charts, collecting, markup, overview, settings
 
 _NONE = "-"
 _LEGEND = "Below, dots are validations; pale lines beside them are training."
+# How a score was measured, shown where it was not measured alike.
+_MEASURED = {
+    "examples": "examples",
+    "beam_size": "beam size",
+    "checkpoints": "checkpoints",
+    "bleu_signature": "BLEU signature",
+    "data": "data",
+}
+_HASH_LETTERS = 8
 _FIGURES = (
     ("step", "steps"),
     ("wall_secs", "time"),
@@ -56,19 +66,37 @@ def _figures(runs: Sequence[collecting.Run]) -> list[list[markup.Child]]:
         rows.append(["at step", *(_told(one.get("step")) for one in found)])
     splits = dict.fromkeys(split for run in runs for split in run.evaluations)
     for split in splits:
-        found = [run.evaluations.get(split, {}) for run in runs]
-        rows += [
-            [f"{split} {overview.metric(name)}", *map(_told, values)]
-            for name in overview.EVALUATED
-            if any(_told(one.get(name)) != _NONE for one in found)
-            for values in [[one.get(name) for one in found]]
-        ]
+        rows += _evaluated(split, [run.evaluations.get(split, {}) for run in runs])
+    if any(run.summed_up is not None for run in runs):
+        rows.append(["logged up to step", *(_told(run.last_step) for run in runs)])
     for name, title in _FIGURES:
         values = [run.summary.get(name) for run in runs]
         if any(value is not None for value in values):
             tell = _duration if name == "wall_secs" else _told
             rows.append([title, *map(tell, values)])
     return rows
+
+
+def _evaluated(split: str, found: list[dict[str, Any]]) -> list[list[markup.Child]]:
+    """Returns the scores of a split, and what was not the same in measuring them."""
+    rows: list[list[markup.Child]] = []
+    for name in overview.EVALUATED:
+        told = [_told(one.get(name)) for one in found]
+        if any(one != _NONE for one in told):
+            rows.append([f"{split} {overview.metric(name)}", *told])
+    for name, title in _MEASURED.items():
+        values = {str(one.get(name)) for one in found if one}
+        if len(values) > 1:
+            rows.append([f"{split} {title}", *(_measured(one, name) for one in found)])
+    return rows
+
+
+def _measured(result: dict[str, Any], name: str) -> str:
+    value = result.get(name)
+    if name == "data" and value is not None:
+        place = result.get("data_dir") or result.get("src_file")
+        return f"{place} ({str(value)[:_HASH_LETTERS]})"
+    return value if isinstance(value, str) else _told(value)
 
 
 def _told(value: object) -> str:

@@ -24,7 +24,7 @@ class Run(NamedTuple):
         validations: Those about validations.
         timing: Lines of `timing.jsonl`.
         samples: What was said at each validation.
-        evaluations: What trainers.evaluate found, by split.
+        evaluations: What trainers.evaluate found on the run's data, by split.
         confusions: Its confusions of classes, by split.
         start: From what the weights were begun.
     """
@@ -45,6 +45,21 @@ class Run(NamedTuple):
     def is_of_vectors(self) -> bool:
         """Whether it is a run of trainers.seq2vec."""
         return "pooling" in self.flags
+
+    @property
+    def last_step(self) -> int:
+        """The last step that the log knows of."""
+        lines = (*self.training, *self.validations)
+        return max((line["step"] for line in lines if "step" in line), default=0)
+
+    @property
+    def summed_up(self) -> int | None:
+        """The step that `summary.json` is of, if the log goes on after it, else None.
+
+        Such a run was resumed, and goes on or was killed.
+        """
+        step = self.summary.get("step")
+        return step if step is not None and step < self.last_step else None
 
     @property
     def best(self) -> dict[str, Any]:
@@ -87,11 +102,15 @@ def points(lines: list[dict[str, Any]], name: str) -> list[tuple[float, float]]:
 
 
 def _by_split(workdir: pathlib.Path, prefix: str) -> dict[str, dict[str, Any]]:
+    """Returns files of results by split, those on other data than the run's left out.
+
+    Those have more than their split in their name.
+    """
     found = {}
     for path in sorted(workdir.glob(f"{prefix}*.json")):
-        content = _json(path)
-        if isinstance(content, dict):
-            found[path.stem.removeprefix(prefix)] = content
+        content, name = _json(path), path.stem.removeprefix(prefix)
+        if isinstance(content, dict) and content.get("split", name) == name:
+            found[name] = content
     return found
 
 

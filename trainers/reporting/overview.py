@@ -48,10 +48,19 @@ def state(run: collecting.Run) -> str:
     """Returns how far a run has come, in words."""
     step = run.summary.get("step")
     if step is None:
-        last = run.training[-1]["step"] if run.training else 0
-        return f"not ended yet; logged up to step {last:,}"
+        return f"not ended yet; logged up to step {run.last_step:,}"
+    if run.summed_up is not None:
+        return (
+            f"resumed and not ended yet; logged up to step {run.last_step:,}, the "
+            f"figures of its summary are of step {step:,}"
+        )
     end = run.summary.get("finished", "")
     return f"{_ENDS.get(end, end)} after {step:,} steps"
+
+
+def as_of(run: collecting.Run) -> str:
+    """Returns what stands behind a figure of a summary that the run has left behind."""
+    return "" if run.summed_up is None else f", up to step {run.summed_up:,}"
 
 
 def resumes(count: int) -> str:
@@ -66,7 +75,7 @@ def tiles(run: collecting.Run) -> markup.Markup:
     summary = run.summary
     found: list[tuple[str, str, str | None]] = []
     if run.best:
-        at = f"best, at step {run.best['step']:,}"
+        at = f"best{as_of(run)}, at step {run.best['step']:,}"
         value = axes.told(run.best["value"])
         found.append((metric(run.best["metric"]), value, at))
     for split, result in run.evaluations.items():
@@ -77,7 +86,7 @@ def tiles(run: collecting.Run) -> markup.Markup:
             told = axes.told(result[name])
             found.append((f"{split} {metric(name)}", told, result.get("checkpoints")))
     if "wall_secs" in summary:
-        note = resumes(summary.get("num_resumes", 0))
+        note = resumes(summary.get("num_resumes", 0)) + as_of(run)
         found.append(("time", progress.duration(summary["wall_secs"]), note))
     for name, title in (
         ("num_weights", "weights"),

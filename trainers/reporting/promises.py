@@ -32,7 +32,11 @@ def check(
     planned: batches.Batches | None,
 ) -> list[Promise]:
     """Returns the promises that the files of a run tell something about."""
-    found = [*_of_summary(run), _logged_once(run)]
+    since = overview.as_of(run)
+    found = [
+        one._replace(measured=f"{one.measured}{since}") for one in _of_summary(run)
+    ]
+    found.append(_logged_once(run))
     if planned is not None:
         found += _of_plan(run, planned)
     if isinstance(data, manifest.Manifest):

@@ -2,6 +2,7 @@
 
 import html.parser
 import json
+import re
 
 import pytest
 
@@ -77,3 +78,86 @@ def test_runs_of_one_name_are_told_apart(tmp_path):
         (tmp_path / name / "run.flags").write_text("--seed=1\n")
     runs = collecting.read_all([tmp_path / "a/work", tmp_path / "b/work"])
     assert len({run.name for run in runs}) == 2
+
+
+def _jsonl(entries) -> str:
+    return "".join(f"{json.dumps(entry)}\n" for entry in entries)
+
+
+def _page(*workdirs) -> str:
+    runs = collecting.read_all(list(workdirs))
+    return page.render(page.Content(runs, "no data", "no batches", None))
+
+
+def _run(folder, **evaluations):
+    """A run with nothing but results of trainers.evaluate, by the names of files."""
+    folder.mkdir()
+    (folder / "run.flags").write_text("--seed=1\n")
+    for name, result in evaluations.items():
+        (folder / f"evaluate_{name}.json").write_text(json.dumps(result))
+    return folder
+
+
+def test_a_run_that_was_resumed_and_goes_on_is_not_shown_as_stopped(tmp_path):
+    (tmp_path / "run.flags").write_text("--data_dir=d\n")
+    best = {"metric": "valid_loss", "value": 1.5, "step": 400}
+    (tmp_path / "summary.json").write_text(
+        json.dumps(
+            {"step": 500, "finished": "preempted", "wall_secs": 9.0, "best": best}
+        )
+    )
+    logged = tmp_path / "metrics.jsonl"
+    steps = range(100, 600, 100)
+    logged.write_text(_jsonl({"step": step, "learning_rate": 0.1} for step in steps))
+    assert "stopped by a signal, to go on after 500 steps" in _page(tmp_path)
+    steps = range(100, 2100, 100)
+    logged.write_text(_jsonl({"step": step, "learning_rate": 0.1} for step in steps))
+    text = _page(tmp_path)
+    assert "stopped by a signal" not in text
+    assert "logged up to step 2,000, the figures of its summary are of step 500" in text
+    assert "best, up to step 500, at step 400" in text
+    assert "in one go, up to step 500" in text
+
+
+def test_scores_that_were_measured_otherwise_stand_beside_how_they_were(tmp_path):
+    one = {
+        "split": "test",
+        "bleu": 30.0,
+        "examples": 1000,
+        "beam_size": 1,
+        "checkpoints": "ckpt-9 (best)",
+        "bleu_signature": "case:lc|tok:13a",
+        "data_dir": "a/data",
+        "data": "0123456789abcdef",
+    }
+    two = one | {
+        "examples": 2000,
+        "beam_size": 5,
+        "bleu_signature": "case:mixed|tok:13a",
+        "data_dir": "b/data",
+        "data": "fedcba9876543210",
+    }
+    first = _run(tmp_path / "first", test=one)
+    text = _page(first, _run(tmp_path / "second", test=two))
+    for row in (
+        ("test examples", "1,000", "2,000"),
+        ("test beam size", "1", "5"),
+        ("test BLEU signature", "case:lc|tok:13a", "case:mixed|tok:13a"),
+        ("test data", "a/data (01234567)", "b/data (fedcba98)"),
+    ):
+        cells = [re.escape(f">{cell}</td>") for cell in row]
+        assert re.search("<td[^<]*".join(cells), text), row
+    assert "test checkpoints" not in text
+    alike = _page(first, _run(tmp_path / "third", test=one | {"data_dir": "moved"}))
+    assert "test beam size" not in alike
+    assert "test data" not in alike
+
+
+def test_scores_on_other_data_are_not_shown_as_those_of_the_run(tmp_path):
+    own = {"split": "test", "accuracy": 0.25}
+    other = {"split": "test", "accuracy": 0.75, "data_dir": "other"}
+    old = {"accuracy": 0.5}  # of before results named their split
+    text = _page(_run(tmp_path / "run", test=own, test_other=other, valid=old))
+    assert "0.25" in text
+    assert "0.5" in text
+    assert "0.75" not in text

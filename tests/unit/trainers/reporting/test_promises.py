@@ -42,6 +42,14 @@ def test_a_run_too_short_to_say_is_not_judged_by_its_waiting():
     assert _kept(_run({"input_wait_fraction": 0.4, "wall_secs": 5.0}))["step"] is None
 
 
+def test_figures_that_a_resumed_run_has_left_behind_say_of_which_steps_they_are():
+    measured = [one.measured for one in promises.check(_run(steps=(10, 30)), "", None)]
+    assert "resumed 2 times, up to step 20" in measured
+    assert measured[-1] == "2 logged"  # of the log, which is not behind
+    ended = [one.measured for one in promises.check(_run(), "", None)]
+    assert "resumed 2 times" in ended
+
+
 @pytest.mark.parametrize(
     ("summary", "steps", "broken"),
     [
