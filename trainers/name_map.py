@@ -67,5 +67,6 @@ def matching(
         match = expression.fullmatch(old)
         if match:
             stars = iter(match.groups())
-            found[re.sub(r"\*", lambda _: next(stars), name)] = value  # noqa: B023
+            ours = re.sub(r"\*", lambda _: next(stars), name)  # noqa: B023 - used at once
+            found[ours] = value
     return found

@@ -7,13 +7,17 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from pipeline import progress, vocabulary
-from trainers import decoding_config, restoring, run_directory, seq2vec_config
+from pipeline import vocabulary
+from trainers import (
+    decoding_config,
+    restoring,
+    run_directory,
+    seq2vec_config,
+    translation,
+)
 from trainers.models import build_vectors, seq2vec
 
 MAX_TOKENS = 1024  # longer texts are cut; attention needs memory for S * S
-_TOKENS_PER_BATCH = 8192
-_ROWS_PER_BATCH = 512
 
 
 class Predicted(NamedTuple):
@@ -113,7 +117,7 @@ def restored(
 
 
 def in_order(
-    ids: Sequence[Sequence[int]],
+    ids: Sequence[list[int]],
     run: Callable[[tf.Tensor], tuple[np.ndarray, ...]],
     *,
     first_line: int = 1,
@@ -126,8 +130,15 @@ def in_order(
         first_line: Number of the first text, for warnings.
     """
     found: list[np.ndarray] = []
-    for rows in _by_length(ids):
-        parts = run(_padded([_cut(first_line + row, ids[row]) for row in rows]))
+    cut = [
+        translation.cut(row, MAX_TOKENS, line)
+        for line, row in enumerate(ids, start=first_line)
+    ]
+    lengths = {number: len(row) + 1 for number, row in enumerate(cut)}
+    for rows in translation.by_length(lengths, 1):
+        parts = run(
+            translation.padded([[*cut[row], vocabulary.EOS_ID] for row in rows])
+        )
         if not found:
             found = [
                 np.zeros((len(ids), *part.shape[1:]), part.dtype) for part in parts
@@ -135,33 +146,3 @@ def in_order(
         for whole, part in zip(found, parts, strict=True):
             whole[rows] = part
     return found
-
-
-def _cut(number: int, ids: Sequence[int]) -> Sequence[int]:
-    if len(ids) > MAX_TOKENS:
-        progress.logger.warning(
-            "line %d: %d tokens, cut to %d", number, len(ids), MAX_TOKENS
-        )
-    return ids[:MAX_TOKENS]
-
-
-def _by_length(ids: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Returns the numbers of the texts in batches, longest first."""
-    order = sorted(range(len(ids)), key=lambda row: -len(ids[row]))
-    batches, first = [], 0
-    while first < len(order):
-        longest = min(len(ids[order[first]]), MAX_TOKENS) + 1
-        size = max(1, min(_ROWS_PER_BATCH, _TOKENS_PER_BATCH // longest))
-        batches.append(order[first : first + size])
-        first += size
-    return batches
-
-
-def _padded(rows: Sequence[Sequence[int]]) -> tf.Tensor:
-    """Returns texts with EOS, right-padded, int32 [B, S]."""
-    length = max(map(len, rows)) + 1
-    dense = np.full((len(rows), length), vocabulary.PAD_ID, np.int32)
-    for row, ids in enumerate(rows):
-        dense[row, : len(ids)] = ids
-        dense[row, len(ids)] = vocabulary.EOS_ID
-    return tf.constant(dense)

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
 
+from pipeline import config as pipeline_config
 from pipeline import (
-    batching,
     data_sources,
     examples,
     input_pipeline,
@@ -17,7 +17,6 @@ from pipeline import (
     shard_damage,
     vocabulary,
 )
-from pipeline import config as pipeline_config
 from trainers import config, directions, evaluation_step, scores, translation
 
 _VALID_BUCKETS = 16
@@ -104,7 +103,7 @@ class Validation:
             StoppedError: If a signal came.
         """
         batches = input_pipeline.epoch(self._source, self._dataset)
-        metrics = self._step(self._unless_stopping(batches))
+        metrics = self._step(unless_stopping(batches, self._is_stopping))
         if not self._texts:
             return Result(metrics, "")
         hypotheses = [
@@ -122,13 +121,6 @@ class Validation:
         )
         metrics |= {name: found[name] for name in _SCORES}
         return Result(metrics, self._shown(hypotheses))
-
-    def _unless_stopping(
-        self, batches: Iterator[batching.Batch]
-    ) -> Iterator[batching.Batch]:
-        for batch in batches:
-            self._check(1)
-            yield batch
 
     def _check(self, _: int) -> None:
         if self._is_stopping():

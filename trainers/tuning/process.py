@@ -41,8 +41,7 @@ class Process:
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **environment},
-                # We have no threads of our own when a trial starts.
-                preexec_fn=_dying_with(os.getpid()),  # noqa: PLW1509
+                preexec_fn=_dying_with(os.getpid()),  # noqa: PLW1509 - we have no threads
             )
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(self._process.pid, cores)
