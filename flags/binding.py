@@ -19,6 +19,7 @@ import difflib
 import math
 import os
 import pathlib
+import re
 import sys
 import textwrap
 import types
@@ -276,13 +277,47 @@ def _parse_one(
         )
     if not is_switch and (not equals or not value):
         raise FlagError(f"{_where(argument)}--{name} needs a value: --{name}=VALUE")
+    text = argument.text
+    if not is_switch and _is_text(knobs[name][1]):
+        _check_unquoted(argument, value)
+        text = f"--{name}={_with_home(value)}"
     try:
-        values(["", argument.text])
+        values(["", text])
     except absl_flags.Error as error:
         raise FlagError(f"{_where(argument)}{error}") from None
     parsed = values[name].value if name in knobs else None
     if isinstance(parsed, float) and not math.isfinite(parsed):
         raise FlagError(f"{_where(argument)}--{name}={value} must be a finite number")
+
+
+def _is_text(kind: Any) -> bool:
+    return _base_kind(kind) in (str, tuple[str, ...])
+
+
+def _check_unquoted(argument: _Argument, value: str) -> None:
+    """Refuses what a shell would have taken off, in a flagfile, which has no shell."""
+    if not argument.origin:
+        return
+    if re.search(r"\s#(\s|$)", value):
+        raise FlagError(
+            f"{argument.origin}: {argument.text!r}: a comment has a line of its own; "
+            "in a pattern write [#]"
+        )
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        raise FlagError(
+            f"{argument.origin}: {argument.text!r}: values have no quotes around them "
+            "in a flagfile"
+        )
+
+
+def _with_home(value: str) -> str:
+    """Returns a value with ~/ for the user's directory: shells do not see it after =.
+
+    >>> _with_home("a~/b")
+    'a~/b'
+    """
+    home = pathlib.Path.home()
+    return re.sub(r"(^|,)~/", lambda found: f"{found[1]}{home}/", value)
 
 
 def _is_bool(name: str, knobs: dict[str, Any]) -> bool:

@@ -91,6 +91,34 @@ def _write(path: pathlib.Path, *lines: str) -> str:
     return f"--flagfile={path}"
 
 
+def test_a_tilde_is_the_home_directory_in_texts_and_lists(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", "/home/me")
+    file = _write(tmp_path / "a.flags", "--path=~/a", "--names=~/b:2,c~/d,~/e")
+    config = binding.parse([file], Outer)
+    assert config.path == "/home/me/a"
+    assert config.names == ("/home/me/b:2", "c~/d", "/home/me/e")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--path=x   # where", "a comment has a line of its own"),
+        ("--path=x #", "a comment has a line of its own"),
+        ('--path="x y"', "values have no quotes"),
+        ("--path='x'", "values have no quotes"),
+    ],
+)
+def test_what_only_a_shell_takes_off_is_refused_in_a_flagfile(line, message, tmp_path):
+    with pytest.raises(binding.FlagError, match=f"a.flags:1: .*{message}"):
+        binding.parse([_write(tmp_path / "a.flags", line)], Outer)
+    assert binding.parse([line], Outer).path == line.removeprefix("--path=")
+
+
+def test_a_number_sign_within_a_value_is_one(tmp_path):
+    file = _write(tmp_path / "a.flags", "--path=a#b/#c", "--names='a',b\"")
+    assert binding.parse([file], Outer).path == "a#b/#c"
+
+
 def test_a_later_flag_wins_over_the_flagfile_and_over_what_it_includes(tmp_path):
     base = _write(tmp_path / "base.flags", "--width=1", "--kind=b", "--path=base")
     top = _write(tmp_path / "top.flags", "# a comment", "", base, "--width=2")
