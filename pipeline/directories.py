@@ -16,7 +16,7 @@ import signal
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from pipeline import exits, files, locations
+from pipeline import exits, files, locations, progress
 
 
 def beside(target: pathlib.Path, suffix: str) -> pathlib.Path:
@@ -39,7 +39,7 @@ def recover(target: pathlib.Path) -> None:
     """Puts right what killed programs left; call it with the lock held."""
     for replaced in _left_over(target, "replaced"):
         if target.exists():
-            shutil.rmtree(replaced)
+            _remove(replaced)
         else:  # killed between the two renames of a swap
             replaced.rename(target)
     for stale in _left_over(target, "tmp"):
@@ -128,4 +128,18 @@ def _swap(partial: pathlib.Path, target: pathlib.Path) -> None:
         raise
     files.fsync(target.parent)
     if replaced.exists():
-        shutil.rmtree(replaced)
+        _remove(replaced)
+
+
+def _remove(replaced: pathlib.Path) -> None:
+    """Removes what has been replaced, as far as can be.
+
+    A network file system keeps files that a program on another machine still reads.
+    """
+    shutil.rmtree(replaced, ignore_errors=True)
+    if replaced.exists():
+        progress.logger.warning(
+            "%s: was replaced and cannot be removed yet, as when a program reads it; "
+            "the next build tries again",
+            replaced,
+        )

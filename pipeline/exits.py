@@ -33,6 +33,13 @@ _DISK_ERRORS = {
     errno.EBUSY,
     errno.EXDEV,
     errno.ENFILE,
+    # Of network file systems.
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+    errno.EREMOTEIO,
+    errno.ENOTEMPTY,
+    errno.ENOLCK,
+    errno.ENOSYS,
 }
 _WAYS_OUT = {
     errno.ENOSPC: "make room there, or name another place",

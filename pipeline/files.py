@@ -1,6 +1,7 @@
 """Files that appear whole or not at all, and directories that one run holds."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -8,10 +9,12 @@ import pathlib
 from collections.abc import Iterator
 from typing import TextIO
 
-from pipeline import exits, locations
+from pipeline import exits, locations, progress
 
 _HASH_BLOCK_BYTES = 1 << 20
 LOCK_NAME = ".lock"
+# What flock says on file systems that are mounted without it, as Lustre often is.
+_WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
 @contextlib.contextmanager
@@ -39,9 +42,9 @@ def fsync(path: pathlib.Path) -> None:
 
 
 def write_bytes(path: pathlib.Path, content: bytes) -> None:
-    """Writes a file; an error names it."""
-    with named(path):
-        path.write_bytes(content)
+    """Writes a file, whole or not at all, on the disk before it returns."""
+    with writing_whole(path) as file:
+        file.buffer.write(content)
 
 
 def write_whole(path: pathlib.Path, text: str) -> None:
@@ -73,8 +76,14 @@ def check_target(path: str | None, flag: str) -> None:
 def writing_whole(path: pathlib.Path) -> Iterator[TextIO]:
     """Opens a text file that has its name once the block has ended well.
 
-    Until then, and if the block raises, what was under that name stays as it is.
+    Until then, and if the block raises, what was under that name stays as it is. A
+    link stays one, and into a device or a pipe is written as it comes.
     """
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        with named(path), path.open("w", encoding="utf-8", newline="\n") as file:
+            yield file
+        return
     partial = path.with_name(f"{path.name}.partial")
     try:
         with named(path), partial.open("w", encoding="utf-8", newline="\n") as file:
@@ -122,4 +131,13 @@ def locked(path: pathlib.Path, *, what: str) -> Iterator[None]:
                 exits.LOCKED,
                 f"{what}: another run is using it; wait for it to end or name another",
             ) from None
+        except OSError as error:
+            if error.errno not in _WITHOUT_LOCKS:
+                raise
+            progress.logger.warning(
+                "%s: its file system has no locks (%s); see to it that no other run "
+                "uses it",
+                what,
+                error.strerror,
+            )
         yield

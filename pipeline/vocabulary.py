@@ -161,11 +161,14 @@ def copy_entries(
     entries: Sequence[manifest_lib.Vocabulary],
     target: pathlib.Path,
 ) -> None:
-    """Copies the models of some entries of a manifest."""
+    """Copies the models of some entries of a manifest; what is there already stays."""
     target.mkdir(parents=True, exist_ok=True)
     for entry in entries:
+        copied = target / entry.filename
+        if copied.is_file() and files.sha256(copied) == entry.sha256:
+            continue
         content = (source / entry.filename).read_bytes()
-        files.write_bytes(target / entry.filename, content)
+        files.write_bytes(copied, content)
     described = [dataclasses.asdict(entry) for entry in entries]
     files.write_whole(target / _COPY, json.dumps(described, indent=1) + "\n")
 
@@ -185,10 +188,15 @@ def copied_entries(directory: pathlib.Path) -> list[manifest_lib.Vocabulary]:
             f"{path}: no such file; --workdir must name a run of trainers.seq2seq or "
             "trainers.seq2vec",
         )
-    return [
-        manifest_lib.Vocabulary(**entry)
-        for entry in json.loads(path.read_text(encoding="utf-8"))
-    ]
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        return [manifest_lib.Vocabulary(**entry) for entry in entries]
+    except (ValueError, TypeError) as error:
+        raise exits.Refusal(
+            exits.BAD_DATA,
+            f"{path}: cannot be read: {error}; copy it from a backup, or start the run "
+            "again, which writes it",
+        ) from None
 
 
 def load_one(

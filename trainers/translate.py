@@ -93,7 +93,8 @@ def main(asked: TranslateConfig) -> None:
     """Translates or scores until the input ends."""
     files.check_target(asked.output, "--output")
     for path in (asked.input, asked.prefix_file, asked.target):
-        if path and not pathlib.Path(path).is_file():
+        # A pipe is as good: <(zcat FILE.gz)
+        if path and (not pathlib.Path(path).exists() or pathlib.Path(path).is_dir()):
             raise exits.Refusal(exits.MISSING_INPUT, f"{path}: no such file")
     runs = [
         binding.parse_or_exit(

@@ -234,12 +234,16 @@ def test_on_a_terminal_it_asks_for_each_line_until_ctrl_d(workdir):
 
 
 def test_translation_needs_no_data_directory(workdir, tmp_path):
+    """And its input may be a pipe."""
     alone = tmp_path / "alone"
     shutil.copytree(workdir, alone)
     flags = (alone / "run.flags").read_text().splitlines()
     kept = [line for line in flags if not line.startswith("--data_dir")]
     (alone / "run.flags").write_text("\n".join([*kept, "--data_dir=/gone", ""]))
-    out = programs.succeed("trainers.translate", f"--workdir={alone}", stdin=b"ba\n")
+    out = programs.succeed(
+        *("trainers.translate", f"--workdir={alone}", "--input=/dev/stdin"),
+        stdin=b"ba\n",
+    )
     assert out.count("\n") == 1
 
 

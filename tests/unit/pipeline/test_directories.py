@@ -1,5 +1,6 @@
 import os
 import pathlib
+import shutil
 import signal
 
 import pytest
@@ -66,6 +67,19 @@ def test_a_rename_that_fails_leaves_the_target_as_it_was(tmp_path, monkeypatch):
         (partial / "new").write_text("new")
     assert _names(target) == ["old"]
     assert _names(tmp_path) == ["away", "target"]
+
+
+def test_what_cannot_be_removed_yet_is_said_and_the_new_is_there(
+    tmp_path, monkeypatch, caplog
+):
+    """NFS keeps what a program on another machine reads; there is none here."""
+    target = tmp_path / "target"
+    target.mkdir()
+    monkeypatch.setattr(shutil, "rmtree", lambda path, ignore_errors: None)
+    with directories.appearing(target) as partial:
+        (partial / "new").write_text("new")
+    assert _names(target) == ["new"]
+    assert "cannot be removed yet" in caplog.text
 
 
 def test_what_a_kill_left_is_put_right(tmp_path):

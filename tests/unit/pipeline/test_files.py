@@ -1,3 +1,6 @@
+import errno
+import fcntl
+import os
 import subprocess
 import sys
 
@@ -30,6 +33,42 @@ def test_a_file_whose_writing_fails_stays_as_it_was(tmp_path):
         raise KeyError
     assert path.read_text() == "one"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_link_stays_one_and_its_file_is_written(tmp_path):
+    (tmp_path / "a.txt").write_text("one")
+    (tmp_path / "link").symlink_to("a.txt")
+    files.write_whole(tmp_path / "link", "two")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "a.txt").read_text() == "two"
+
+
+def test_a_device_or_a_pipe_is_written_and_not_replaced(tmp_path):
+    """As root, /dev/null would have been a plain file from then on."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    code = f"print(open({str(pipe)!r}).read())"
+    reader = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
+    )
+    with reader:
+        files.write_whole(pipe, "one")
+        assert reader.communicate()[0] == "one\n"
+    assert pipe.is_fifo()
+
+
+def test_where_there_are_no_locks_it_is_said_and_the_work_goes_on(
+    tmp_path, monkeypatch, caplog
+):
+    """There is no such file system here to mount."""
+
+    def flock(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with files.locked(tmp_path / ".lock", what="--workdir=x"):
+        pass
+    assert "--workdir=x: its file system has no locks" in caplog.text
 
 
 def test_a_lock_that_another_process_holds_is_refused_and_dies_with_it(tmp_path):

@@ -77,6 +77,27 @@ def test_a_copy_translates_without_the_data_directory(data_dir, tmp_path):
     assert copied.src.encode(["ba du"]) == both.src.encode(["ba du"])
 
 
+def test_a_copy_that_is_there_is_not_written_again(data_dir, tmp_path):
+    """FAULTS 3: a disk that is full by now would leave a finished run no vocabulary."""
+    both = vocabulary.load(data_dir, _entries(manifest.read(data_dir)))
+    vocabulary.copy(data_dir, both, tmp_path)
+    models = list(tmp_path.glob("*.model"))
+    before = [path.stat().st_ino for path in models]
+    vocabulary.copy(data_dir, both, tmp_path)
+    assert [path.stat().st_ino for path in models] == before
+    models[0].write_bytes(b"half")
+    vocabulary.copy(data_dir, both, tmp_path)
+    assert vocabulary.load_copy(tmp_path).entries == both.entries
+
+
+@pytest.mark.parametrize("content", ["[", '[{"name": 1}]', "[1, 2]"])
+def test_a_damaged_copy_is_bad_data(tmp_path, content):
+    (tmp_path / "vocabularies.json").write_text(content)
+    with pytest.raises(exits.Refusal, match="vocabularies.json: cannot be") as error:
+        vocabulary.load_copy(tmp_path)
+    assert error.value.code == exits.BAD_DATA
+
+
 def test_a_missing_copy_is_missing_input(tmp_path):
     with pytest.raises(exits.Refusal, match="--workdir") as error:
         vocabulary.load_copy(tmp_path)
