@@ -31,7 +31,9 @@ def read_csv(
 
     A line that begins no row, such as one with a quote that is not closed, is a reject
     by itself: the next line begins the next row, also where it was meant to be part of
-    the one before.
+    the one before. So is the first line of several that would be a row without the
+    columns asked for or with a side that is too long: its quote has most likely met
+    another one by chance, and what lies between are rows.
 
     Args:
         path: The file, `.gz` or plain.
@@ -43,6 +45,7 @@ def read_csv(
     source = _CsvLines(path, layout.encoding)
     reader = csv.reader(source, delimiter=layout.delimiter, strict=True)
     is_header = layout.header
+    row: rows.Row | None
     while True:
         begin = source.begin_row()
         try:
@@ -50,13 +53,25 @@ def read_csv(
         except StopIteration:
             return
         except csv.Error:
-            reject = source.give_back(max_bytes)
-            if not is_header:
-                yield reject
+            row = source.give_back(max_bytes)
         else:
-            if fields and not is_header:  # an empty line is no row
-                yield _csv_row(begin, fields, columns, max_bytes)
+            row = _csv_row(begin, fields, columns, max_bytes)
+            if source.num_taken > 1 and _is_swallowed(row, max_bytes):
+                row = source.give_back(max_bytes)
+            elif not fields:  # an empty line is no row
+                row = None
+        if row is not None and not is_header:
+            yield row
         is_header = False
+
+
+def _is_swallowed(row: rows.Row, max_bytes: int) -> bool:
+    """Returns whether a row of several lines is no row, but several that a quote ate.
+
+    A text with newlines in it has its columns, and sides that can be kept.
+    """
+    longest = max(map(len, (row.src, *row.references)))
+    return row.problem == cleaning.COLUMNS or longest > max_bytes
 
 
 class _CsvLines:
@@ -87,6 +102,11 @@ class _CsvLines:
         self._number += len(self._taken)
         self._taken.clear()
         return self._number + 1
+
+    @property
+    def num_taken(self) -> int:
+        """The number of lines that the row has taken so far."""
+        return len(self._taken)
 
     def give_back(self, max_bytes: int) -> rows.Row:
         """Returns the first line of the row as a reject; the others come again."""
@@ -234,6 +254,12 @@ def read_po(path: locations.Location, encoding: str) -> Iterator[rows.Row]:
         entries = polib.pofile(content)
     except lines.DAMAGE as error:
         raise lines.damaged(path, error) from None
+    except UnicodeDecodeError as error:
+        raise exits.Refusal(
+            exits.BAD_DATA,
+            f"{path}: is not {encoding} ({error.reason} at byte {error.start}); name "
+            "its encoding with --encoding",
+        ) from None
     except (OSError, ValueError) as error:
         raise exits.Refusal(
             exits.BAD_DATA, f"{path}: is not a gettext catalogue ({error})"

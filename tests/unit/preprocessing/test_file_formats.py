@@ -17,9 +17,10 @@ LAYOUT = corpus_config.Layout("csv", (), None, False, ",", "utf-8", None)
 TWO = ((0,), (1,))
 
 
-def _csv(path, content: bytes, layout: corpus_config.Layout = LAYOUT, columns=TWO):
+def _csv(path, content: bytes, layout=LAYOUT, columns=TWO, max_bytes: int = 1000):
     path.write_bytes(content)
-    return [tuple(row) for row in file_formats.read_csv(path, layout, columns, 1000)]
+    found = file_formats.read_csv(path, layout, columns, max_bytes)
+    return [tuple(row) for row in found]
 
 
 def test_quoted_fields_hold_commas_quotes_and_newlines(tmp_path):
@@ -73,6 +74,28 @@ def test_of_quoted_fields_one_that_is_not_closed_costs_its_own_line_alone(tmp_pa
     ]
 
 
+@pytest.mark.parametrize("end", [b'e"\n', b'e 5",f\n', b'\xff 5",f\n'])
+def test_a_quote_that_another_one_closes_by_chance_costs_its_own_line_alone(
+    tmp_path, end
+):
+    """Promise P3: a row short of columns, or too long, of lines that are rows."""
+    content = b'a,b\n"c,d\n' + b"e,f\n" * 2400 + end + b"g,h\n"
+    found = _csv(tmp_path / "a.csv", content)
+    assert [row[0] for row in found] == list(range(1, 2405))
+    assert found[1] == (2, b'"c,d', (), "format")
+    assert {row[1:] for row in found[2:2402]} == {(b"e", (b"f",), "")}
+    assert found[2403] == (2404, b"g", (b"h",), "")
+
+
+def test_several_lines_that_are_a_row_with_its_columns_stay_one(tmp_path):
+    text = b"\n".join([b"1234567"] * 10)
+    content = b'"' + text + b'",x\n"' + text + b'\xff",x\n'
+    whole, bad = _csv(tmp_path / "a.csv", content, max_bytes=82)
+    assert whole == (1, text.replace(b"\n", b" "), (b"x",), "")
+    assert (bad[0], bad[3]) == (11, "encoding")
+    assert len(_csv(tmp_path / "a.csv", content, max_bytes=78)) == 20
+
+
 def test_a_header_with_a_quote_that_is_not_closed_is_one_line(tmp_path):
     layout = dataclasses.replace(LAYOUT, header=True)
     found = _csv(tmp_path / "a.csv", b'src,"tgt\na,b\n', layout)
@@ -88,19 +111,26 @@ def test_a_line_of_many_megabytes_is_one_reject(tmp_path, begin):
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.text('a",', max_size=6), min_size=1, max_size=12))
-def test_every_csv_line_is_in_one_row_or_a_reject_as_it_is(tmp_path_factory, texts):
+@given(
+    st.lists(st.text('a",', max_size=6), min_size=1, max_size=12), st.integers(1, 30)
+)
+def test_every_csv_line_is_in_one_row_or_a_reject_as_it_is(
+    tmp_path_factory, texts, max_bytes
+):
+    """A reject is of one line; what several lines hold is a row that can be kept."""
     path = tmp_path_factory.mktemp("csv") / "a.csv"
-    found = _csv(path, "\n".join(texts).encode())
+    found = _csv(path, "\n".join(texts).encode(), max_bytes=max_bytes)
     numbers = [number for number, text in enumerate(texts, 1) if text]
-    for number, src, _, problem in found:
-        assert numbers[0] == number
+    for number, src, references, problem in found:
+        assert numbers.pop(0) == number
         if problem == "format":
-            assert src.decode() == texts[number - 1]
-            del numbers[0]
+            assert src.decode() == texts[number - 1][: max_bytes + 1]
             continue
         taken = csv.reader((f"{text}\n" for text in texts[number - 1 :]), strict=True)
         next(taken)
+        if taken.line_num > 1:
+            assert not problem
+            assert max(len(src), *map(len, references)) <= max_bytes
         numbers = [other for other in numbers if other >= number + taken.line_num]
     assert not numbers
 
@@ -247,6 +277,19 @@ def test_catalogue_lines_end_at_newlines_alone(tmp_path, character):
 def test_catalogues_of_every_system_are_read(tmp_path, end):
     (tmp_path / "a.po").write_text(PO, newline=end)
     assert len(list(file_formats.read_po(tmp_path / "a.po", "utf-8"))) == 5
+
+
+def test_a_catalogue_of_another_encoding_is_refused_with_the_way_to_name_it(tmp_path):
+    path = tmp_path / "a.po"
+    path.write_text(PO, "latin-1")
+    with pytest.raises(
+        exits.Refusal, match=r"a.po: is not utf-8 .*--encoding"
+    ) as error:
+        list(file_formats.read_po(path, "utf-8"))
+    assert error.value.code == exits.BAD_DATA
+    assert next(file_formats.read_po(path, "latin-1")).references == (
+        "Öffnen".encode(),
+    )
 
 
 def test_what_is_no_catalogue_is_refused(tmp_path):
