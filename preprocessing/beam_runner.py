@@ -96,7 +96,7 @@ class BeamRunner:
         return facts
 
     def label_names(self) -> set[str]:
-        """Returns the names of the classes in the training rows."""
+        """Returns the names of the classes in rows that are not given as held out."""
         with self._pipeline("looking for labels") as pipeline:
             found = (
                 self._chunks(pipeline, train=True)

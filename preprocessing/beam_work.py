@@ -145,7 +145,7 @@ def read(
 
 
 def label_names(scratch: str, chunk: chunks_lib.Chunk) -> Iterator[str]:
-    """Yields the names of the classes in the training rows, each once."""
+    """Yields the names of the classes, of rows not given as held out, each once."""
     build = _job(scratch).build
     yield from training_text.label_names(chunk, build, _renamed(scratch))
 

@@ -58,7 +58,8 @@ def of_chunk(
         known: The classes, where there are labels.
 
     Raises:
-        exits.Refusal: If there is no such class, or a held-out row has no label.
+        exits.Refusal: If there is no such class, or the label of a row that was given
+            as a held-out one cannot be read.
     """
     found = chunk.rows()
     splits = splitting.splits_of(chunk, found, build)
@@ -112,7 +113,9 @@ class _Collector:
         src, texts = result
         label = None
         if self._known is not None:
-            label = _label(self._known, row, texts[0], split, self._chunk.name)
+            if not texts[0].strip():
+                return cleaning.EMPTY
+            label = _label(self._known, row, texts[0], split, self._chunk)
             if label is None:
                 return cleaning.LABEL
             targets = [("", row.references)]
@@ -156,21 +159,22 @@ class _Collector:
 
 
 def _label(
-    known: labels.Labels, row: rows.Row, text: str, split: str, name: str
+    known: labels.Labels, row: rows.Row, text: str, split: str, chunk: chunks.Chunk
 ) -> labels.Label | None:
-    """Returns a row's label, or None for shares of training that cannot be read.
+    """Returns a row's label, or None for shares that cannot be read.
 
     Raises:
-        exits.Refusal: If there is no such class, or a held-out row has no label.
+        exits.Refusal: If there is no such class, or such shares are of a held-out row
+            that was given as one.
     """
     try:
         return known.read(text)
     except ValueError as error:
         unknown = isinstance(error, labels.UnknownLabelError)
-        if split == "train" and not unknown:
+        if not unknown and chunk.split in (None, "train"):
             return None
         raise exits.Refusal(
             exits.BAD_DATA,
-            f"{name}, line {row.line} ({split}): {error}; see --label_names and "
+            f"{chunk.name}, line {row.line} ({split}): {error}; see --label_names and "
             "--label_map",
         ) from None

@@ -53,7 +53,7 @@ class Runner(Protocol):
         """
 
     def label_names(self) -> set[str]:
-        """Returns the names of the classes in the training rows."""
+        """Returns the names of the classes in training rows and rows dealt by hash."""
 
     def find_marks(self, scratch: pathlib.Path) -> dict[str, Any]:
         """Finds which rows are duplicates or held out too; returns the overlap.
@@ -181,7 +181,7 @@ class Making:
         return counts
 
     def _label_names(self) -> tuple[str, ...]:
-        """Returns the names of the classes, by id: those of the training rows."""
+        """Returns the names of the classes, by id: see `Runner.label_names`."""
         task = self._build.task
         if task.task != "labels":
             return ()

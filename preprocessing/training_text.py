@@ -52,7 +52,10 @@ def texts(
 def label_names(
     chunk: chunks.Chunk, build: config.BuildConfig, renamed: dict[str, str] | None
 ) -> set[str]:
-    """Returns the names of the classes in the training rows.
+    """Returns the names of the classes in training rows and in those dealt by hash.
+
+    A class of which every row was dealt to valid or test is one too: what a hash does
+    must not refuse a build.
 
     Args:
         chunk: The rows.
@@ -62,16 +65,21 @@ def label_names(
     Raises:
         exits.Refusal: If `--label_map` has no name for one.
     """
+    if chunk.split not in (None, "train"):
+        return set()
     names = set()
-    for row in training_rows(chunk, None, build):
-        pair = cleaning.clean_text(row, build.cleaning, keep=False)
-        if isinstance(pair, cleaning.Pair):
-            try:
-                names.add(labels.rename(pair.references[0], renamed))
-            except labels.UnknownLabelError as error:
-                raise exits.Refusal(
-                    exits.BAD_DATA, f"{chunk.name}, line {row.line}: {error}"
-                ) from None
+    found = chunk.rows()
+    splits = splitting.splits_of(chunk, found, build)
+    for row, split in zip(found, splits, strict=True):
+        pair = cleaning.clean_text(row, build.cleaning, keep=split != "train")
+        if isinstance(pair, str) or not pair.references[0].strip():
+            continue
+        try:
+            names.add(labels.rename(pair.references[0], renamed))
+        except labels.UnknownLabelError as error:
+            raise exits.Refusal(
+                exits.BAD_DATA, f"{chunk.name}, line {row.line}: {error}"
+            ) from None
     return names
 
 
