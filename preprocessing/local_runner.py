@@ -49,6 +49,9 @@ class LocalRunner:
 
     def survey(self, sources: Sequence[corpora.Source]) -> list[list[lines.FileFacts]]:
         """Reads every file once, before anything is written."""
+        shards.allow_open(
+            self._build.output.num_shards, self._build.subwords.subword_samples
+        )
         self._sources = sources
         limit = self._build.corpus.max_reject_fraction
         longest = self._build.cleaning.max_bytes
@@ -64,7 +67,7 @@ class LocalRunner:
         return facts
 
     def label_names(self) -> set[str]:
-        """Returns the names of the classes in the training rows."""
+        """Returns the names of the classes in training rows and rows dealt by hash."""
         renamed = labels.renaming(self._build.task)
         names = set()
         for chunk in self._chunks():

@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import itertools
 import pathlib
+import resource
 
 import numpy as np
 
@@ -12,6 +13,38 @@ from pipeline import exits, files, manifest, sidecars
 from preprocessing import accounts, cleaning, encoder, rejects_file
 
 _WAITING_BYTES = 1 << 16  # of lengths, before they are written
+_OTHER_FILES = 3  # shards of valid and test, rejects
+_SPARE_FILES = 64  # what else a build opens: inputs, sidecars, pipes to workers
+_OPEN_FILES = pathlib.Path("/dev/fd")
+
+
+def allow_open(num_shards: int, subword_samples: int) -> None:
+    """Lets this process open all the files of a `Writer`, which are open at once.
+
+    Args:
+        num_shards: Of the training split.
+        subword_samples: Segmentations of each of them; 0 for the best one alone.
+
+    Raises:
+        exits.Refusal: If the machine does not let it.
+    """
+    open_now = len(list(_OPEN_FILES.glob("*")))
+    needed = open_now + num_shards * max(1, subword_samples) + _OTHER_FILES
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed != resource.RLIM_INFINITY and allowed < needed + _SPARE_FILES:
+        asked = needed + _SPARE_FILES
+        if most != resource.RLIM_INFINITY:
+            asked = min(asked, most)
+        with contextlib.suppress(OSError, ValueError):  # macOS has a lower one
+            resource.setrlimit(resource.RLIMIT_NOFILE, (asked, most))
+        allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed != resource.RLIM_INFINITY and allowed < needed:
+        raise exits.Refusal(
+            exits.USAGE,
+            f"--num_shards={num_shards} with --subword_samples={subword_samples} needs "
+            f"{needed} files open at once, and {allowed} may be; lower one of them, or "
+            "raise ulimit -Hn",
+        )
 
 
 class Writer:

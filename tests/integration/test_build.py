@@ -351,6 +351,29 @@ def test_a_full_disk_is_exit_code_74_and_leaves_what_was_there(corpus, tmp_path)
         assert _digest(tmp_path / "data") == before
 
 
+FEW_FILES = """
+import resource, runpy, sys
+soft, hard = int(sys.argv.pop(1)), int(sys.argv.pop(1))
+resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+runpy.run_module("preprocessing.build", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("more", [["--num_shards=120"], ["--subword_samples=40"]])
+def test_as_many_files_are_opened_as_the_machine_lets_or_none(corpus, tmp_path, more):
+    """Before, this ended with too many open files, after subwords were learned."""
+    flags = _flags(corpus, tmp_path / "data", "--num_workers=2", *more)
+    refused = programs.run_code(FEW_FILES, "90", "90", *flags)
+    assert refused.returncode == 64, refused.stderr
+    assert "learning subwords" not in refused.stderr
+    assert "--num_shards=" in refused.stderr
+    assert "--subword_samples=" in refused.stderr
+    done = programs.run_code(FEW_FILES, "90", "400", *flags)
+    assert done.returncode == 0, done.stderr
+    train = manifest.read(tmp_path / "data").splits["train"]
+    assert sum(map(len, train.segmentations)) == 120
+
+
 def test_workers_end_with_the_process_that_started_them(corpus, tmp_path):
     """Killed with -9, a build leaves no process and no lock behind."""
     flags = _flags(corpus, tmp_path / "data", "--num_workers=2")
@@ -504,6 +527,27 @@ def test_labels_get_ids_and_an_unseen_one_is_named(tmp_path):
     )
     assert refused.returncode == 65
     assert "texts with labels" in refused.stderr
+
+
+def test_a_rare_label_and_an_empty_one_do_not_refuse_a_split_by_hash(tmp_path):
+    rows = [f"film {number}\t{'np'[number % 2]}" for number in range(60)]
+    rare = [f"odd {number}\trare{number}" for number in range(20)]
+    blank = [f"none {number}\t" for number in range(20)]
+    (tmp_path / "a.tsv").write_text("\n".join([*rows, *rare, *blank]) + "\n")
+    out = programs.succeed(
+        BUILD,
+        f"--data_dir={tmp_path / 'data'}",
+        f"--train={tmp_path / 'a.tsv'}",
+        "--valid_fraction=0.3",
+        "--task=labels",
+        "--vocab_size=50",
+    )
+    assert "22 labels" in out
+    facts = manifest.read(tmp_path / "data")
+    train, valid = facts.splits["train"], facts.splits["valid"]
+    assert train.rejects["empty"] + valid.rejects["empty"] == 20
+    assert train.num_records + valid.num_records == 80
+    programs.succeed("preprocessing.verify", f"--data_dir={tmp_path / 'data'}")
 
 
 def test_a_file_that_is_not_laid_out_as_said_is_refused(tmp_path):
