@@ -115,4 +115,5 @@ def read(place: Place, source: corpora.Source, max_bytes: int) -> chunks.Chunk:
         longest=longest,
         reader=source.reader,
         parsed=[],
+        corpus=source.corpus,
     )

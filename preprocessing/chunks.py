@@ -34,6 +34,7 @@ class Chunk(NamedTuple):
         longest: Longer lines were cut, and are not taken apart.
         reader: Takes the lines apart.
         parsed: The rows of other formats.
+        corpus: The source's.
     """
 
     source: int
@@ -48,6 +49,7 @@ class Chunk(NamedTuple):
     longest: int
     reader: line_formats.LineReader | None
     parsed: list[rows.Row]
+    corpus: str = ""
 
     def rows(self) -> list[rows.Row]:
         """Returns the rows, taken apart.
@@ -125,6 +127,7 @@ def of_source(
             longest=longest,
             reader=source.reader,
             parsed=parsed,
+            corpus=source.corpus,
         )
         first_chunk += 1
         first_row += size

@@ -50,7 +50,6 @@ class TaskConfig:
             )
 
 
-# Knobs of SubwordConfig that end in the model's rules, and those that shape its pieces.
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CleaningConfig:
     """Cleaning: which training pairs are left out; valid and test are kept whole."""

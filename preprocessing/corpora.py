@@ -5,10 +5,10 @@ flags                          sources
 --valid_src --valid_tgt  ->    valid.en | valid.de (valid)
 """
 
+import collections
 import csv
 import dataclasses
 import functools
-import glob
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 
@@ -17,12 +17,14 @@ from preprocessing import (
     built_in,
     corpus_config,
     file_formats,
+    globs,
     line_formats,
     lines,
     rows,
 )
 
 _TRAIN = "train"
+_SAY_ENCODING = ("tmx", "parquet")  # formats of which a file says its own
 _DEFAULT_NAMES = {"pairs": ("src", "tgt"), "labels": ("text", "label")}
 
 
@@ -31,7 +33,8 @@ class Source:
     """One corpus: a file, files that belong together, or a built-in one.
 
     Attributes:
-        name: For messages, the manifest and the rejects file.
+        name: For messages, the manifest and the rejects file; a source of other files
+            has another one.
         split: `train`, `valid`, `test`, or None where each row is dealt by its hash.
         weight: How often each training pair is written.
         files: The files it reads.
@@ -39,6 +42,8 @@ class Source:
         reader: Takes a line apart, in formats with a row on each line.
         header_lines: Lines before the first row.
         read_rows: Yields the rows, in all other formats.
+        corpus: What `--split_by=line` deals its rows by: its name as it is wherever the
+            files lie and whatever else is read. Empty for `name`.
     """
 
     name: str
@@ -49,6 +54,7 @@ class Source:
     reader: line_formats.LineReader | None = None
     header_lines: int = 0
     read_rows: Callable[[], Iterator[rows.Row]] | None = None
+    corpus: str = ""
 
     @property
     def may_train(self) -> bool:
@@ -67,8 +73,8 @@ def sources(
         max_bytes: Longer lines are cut to one byte more, which cleaning rejects.
 
     Raises:
-        exits.Refusal: If a file is missing, has no such columns, or the sides do not
-            pair up.
+        exits.Refusal: If a file is missing, is compressed or begins as another
+            encoding does, has no such columns, or the sides do not pair up.
     """
     if corpus.corpus:
         return _built_in(corpus.corpus)
@@ -77,36 +83,97 @@ def sources(
     for split in ("train", "valid", "test"):
         deal = None if dealt and split == _TRAIN else split
         layout = corpus.layout(split)
-        named = _named(corpus, split)
-        groups: list[list[tuple[locations.Location, ...]]]
+        groups = _groups(corpus, split, task)
+        _check_contents(corpus, split, groups)
         make: Callable[[tuple[locations.Location, ...]], Source]
+        make = functools.partial(_parallel, layout)
         if getattr(corpus, split):
-            groups = [
-                [(path,) for path in _matches(split, pattern)]
-                for pattern in getattr(corpus, split)
-            ]
             make = functools.partial(_single, layout, task, max_bytes)
-        else:
-            groups = _parallel_groups(corpus, split)
-            make = functools.partial(_parallel, layout)
-            sizes = {len(paths) for group in groups for paths in group}
-            if task == "labels" and sizes - {2}:
-                raise exits.Refusal(
-                    exits.USAGE,
-                    f"--{split}_tgt names more files than --{split}_src: with "
-                    "--task=labels a text has one label",
-                )
         found += [
             dataclasses.replace(
                 _several_references(make(paths), layout.reference_separator),
-                name=shown_name(name or " | ".join(path.name for path in paths)),
+                name=name,
                 split=deal,
                 weight=weight,
             )
-            for (name, weight), group in zip(named, groups, strict=True)
+            for (name, weight), group in zip(_named(corpus, split), groups, strict=True)
             for paths in group
         ]
-    return found
+    return _told_apart(found)
+
+
+def _groups(
+    corpus: corpus_config.CorpusConfig, split: str, task: str
+) -> list[list[tuple[locations.Location, ...]]]:
+    """Returns, for each file or glob given, the files of each of its sources."""
+    if given := getattr(corpus, split):
+        return [
+            [(path,) for path in globs.matches(split, pattern)] for pattern in given
+        ]
+    groups = _parallel_groups(corpus, split)
+    sizes = {len(paths) for group in groups for paths in group}
+    if task == "labels" and sizes - {2}:
+        raise exits.Refusal(
+            exits.USAGE,
+            f"--{split}_tgt names more files than --{split}_src: with "
+            "--task=labels a text has one label",
+        )
+    return groups
+
+
+def _check_contents(
+    corpus: corpus_config.CorpusConfig,
+    split: str,
+    groups: Sequence[Sequence[tuple[locations.Location, ...]]],
+) -> None:
+    """Refuses files of a split that begin as no text of their encoding does."""
+    layout = corpus.layout(split)
+    says_itself = getattr(corpus, split) and layout.format in _SAY_ENCODING
+    for group in groups:
+        for path in itertools.chain(*group):
+            lines.check_content(path, None if says_itself else layout.encoding)
+
+
+def _told_apart(found: Sequence[Source]) -> list[Source]:
+    """Returns the sources with names: those given, and what tells their files apart."""
+    alike = collections.defaultdict[str, list[Source]](list)
+    for source in found:
+        alike[source.name or _ends(source, 1)].append(source)
+    depths = {corpus: _depth(group) for corpus, group in alike.items()}
+    named = []
+    for source in found:
+        corpus = source.name or _ends(source, 1)
+        name = corpus
+        if depth := depths[corpus]:
+            name = f"{source.name}:" * bool(source.name) + _ends(source, depth)
+        named.append(
+            dataclasses.replace(
+                source, name=shown_name(name), corpus=shown_name(corpus)
+            )
+        )
+    return named
+
+
+def _depth(alike: Sequence[Source]) -> int:
+    """Returns how many parts of their paths tell sources of a name apart.
+
+    0 where they need not, or, of the same files, cannot be told apart.
+    """
+    deepest = max(len(_parts(path)) for source in alike for path in source.files)
+    counts = [
+        len({_ends(source, depth) for source in alike})
+        for depth in range(1, deepest + 1)
+    ]
+    return 1 + counts.index(max(counts)) if max(counts) > 1 else 0
+
+
+def _ends(source: Source, depth: int) -> str:
+    """Returns the last parts of the paths of a source's files."""
+    return " | ".join("/".join(_parts(path)[-depth:]) for path in source.files)
+
+
+def _parts(path: locations.Location) -> list[str]:
+    return str(path).split("/")
 
 
 def survey(
@@ -167,37 +234,16 @@ def _named(corpus: corpus_config.CorpusConfig, split: str) -> list[tuple[str, fl
     return [(name, float(weight)) for name, weight in zip(names, weights, strict=True)]
 
 
-def _matches(flag: str, pattern: str) -> list[locations.Location]:
-    found = [locations.locate(pattern)]
-    if glob.has_magic(pattern) and not found[0].is_file():  # a name may hold brackets
-        if isinstance(found[0], locations.RemotePath):
-            found = list(found[0].parent.glob(found[0].name))
-        else:
-            names = sorted(glob.glob(pattern))  # noqa: PTH207 - absolute patterns too
-            found = list(map(locations.locate, names))
-    if not found:
-        raise exits.Refusal(
-            exits.MISSING_INPUT, f"--{flag}={pattern}: no file has such a name"
-        )
-    for path in found:
-        if not path.is_file():
-            what = "is a directory" if path.is_dir() else "no such file"
-            raise exits.Refusal(exits.MISSING_INPUT, f"--{flag}={path}: {what}")
-    return found
-
-
 def _parallel_groups(
     corpus: corpus_config.CorpusConfig, split: str
 ) -> list[list[tuple[locations.Location, ...]]]:
     """Returns, for each source file or glob given, the files that belong together."""
-    src = [
-        _matches(f"{split}_src", pattern) for pattern in getattr(corpus, f"{split}_src")
+    patterns = [getattr(corpus, f"{split}_{side}") for side in ("src", "tgt")]
+    src, by_tgt = [
+        [globs.matches(f"{split}_{side}", pattern) for pattern in given]
+        for side, given in zip(("src", "tgt"), patterns, strict=True)
     ]
-    tgt = [
-        path
-        for pattern in getattr(corpus, f"{split}_tgt")
-        for path in _matches(f"{split}_tgt", pattern)
-    ]
+    tgt = [path for group in by_tgt for path in group]
     count = sum(map(len, src))
     fits = len(tgt) == count if split == _TRAIN else count and len(tgt) % count == 0
     if (count or tgt) and not fits:
@@ -206,6 +252,12 @@ def _parallel_groups(
             f"--{split}_src names {count} files and --{split}_tgt {len(tgt)}; "
             "they are read in pairs",
         )
+    times = len(by_tgt) // max(1, len(src))
+    if list(map(len, src)) * times == list(map(len, by_tgt)):
+        for index, group in enumerate(by_tgt):
+            number = index % len(src)
+            asked = (patterns[0][number], patterns[1][index])
+            globs.check_pairs(split, asked, (src[number], group))
     numbers = itertools.count()
     return [[(path, *tgt[next(numbers) :: count]) for path in group] for group in src]
 

@@ -8,6 +8,7 @@ beginning of a file.
 
 import codecs
 import gzip
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, NamedTuple
@@ -21,6 +22,21 @@ _SAMPLE_BYTES = 1 << 16
 # Encodings in which the byte 0x0A need not be the end of a line.
 _WIDE = ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be")
 _UTF8 = "utf-8"
+# Marks at the beginning of a file in such encodings; UTF-32's begins with UTF-16's.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+# How compressed content begins; a dot is any byte.
+_COMPRESSED = {
+    "gzip": rb"\x1f\x8b\x08",
+    "bzip2": rb"BZh.(?:1AY&SY|\x17\x72\x45\x38\x50\x90)",
+    "xz": rb"\xfd7zXZ\x00",
+    "zstd": rb"\x28\xb5\x2f\xfd",
+}
+_WIDE_LINES = 0.5  # share of a file's lines with a NUL: of UTF-16 nearly all have one
 # What corpora are found in, the commonest first: many encodings fit a short text.
 _LIKELY = [
     *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256"),
@@ -53,11 +69,13 @@ class Tally(NamedTuple):
         lines: Their number.
         undecodable: Those that are not of the encoding.
         sample: Some of them.
+        with_nul: Those with a NUL in them.
     """
 
     lines: int
     undecodable: int
     sample: bytes
+    with_nul: int = 0
 
 
 def read(path: locations.Location, max_bytes: int, encoding: str) -> Iterator[bytes]:
@@ -119,12 +137,45 @@ def split(
 
 def is_splittable(path: locations.Location, encoding: str) -> bool:
     r"""Returns whether a reader can begin anywhere: every byte 0x0A ends a line."""
-    return path.suffix != ".gz" and _canonical(encoding) not in _WIDE
+    return not _is_packed(path) and _canonical(encoding) not in _WIDE
 
 
 def working_encoding(encoding: str) -> str:
     """Returns the encoding of the lines that `read` yields."""
     return _UTF8 if _canonical(encoding) in _WIDE else _canonical(encoding)
+
+
+def check_content(path: locations.Location, encoding: str | None) -> None:
+    """Refuses a file that begins as no text of its encoding does.
+
+    Read as UTF-8, UTF-16 and compressed text have lines too, and held-out ones would be
+    kept as they are.
+
+    Args:
+        path: The file, `.gz` or plain.
+        encoding: Of its text; None where it says that itself.
+
+    Raises:
+        exits.Refusal: If its content is compressed, or begins with the mark of UTF-16
+            or UTF-32 where it should be UTF-8.
+    """
+    begin = _begin(path, 16)
+    for kind, pattern in _COMPRESSED.items():
+        if re.match(pattern, begin, re.DOTALL):
+            way_out = "rename or unpack it" if kind == "gzip" else "unpack it"
+            raise exits.Refusal(
+                exits.BAD_DATA,
+                f"{path}: is compressed ({kind}); only files named .gz are unpacked; "
+                f"{way_out}",
+            )
+    if encoding is None or _canonical(encoding) != _UTF8:
+        return
+    for mark, kind in _MARKS:
+        if begin.startswith(mark):
+            raise exits.Refusal(
+                exits.BAD_DATA,
+                f"{path}: looks like {kind}; --encoding={kind} reads it",
+            )
 
 
 def survey(
@@ -156,12 +207,15 @@ def count(found: Iterable[list[bytes]], max_bytes: int, encoding: str) -> Tally:
         max_bytes: Longer ones were cut, and are not looked at.
         encoding: Of the file.
     """
-    total = undecodable = 0
+    total = undecodable = with_nul = 0
     sample = b""
     working = working_encoding(encoding)
     for block in found:
         total += len(block)
-        if _decodes(b"\n".join(block), working):
+        whole = b"\n".join(block)
+        if b"\0" in whole:
+            with_nul += sum(b"\0" in line for line in block)
+        if _decodes(whole, working):
             continue
         bad = [
             line
@@ -171,7 +225,7 @@ def count(found: Iterable[list[bytes]], max_bytes: int, encoding: str) -> Tally:
         undecodable += len(bad)
         if len(sample) < _SAMPLE_BYTES:
             sample += b"\n".join(bad)
-    return Tally(total, undecodable, sample)
+    return Tally(total, undecodable, sample, with_nul)
 
 
 def check_decodable(
@@ -182,6 +236,8 @@ def check_decodable(
 ) -> None:
     """Refuses a file of which too many lines are not of its encoding.
 
+    So is UTF-8 of which most lines have a NUL in them: UTF-16 without a mark.
+
     Args:
         path: The file.
         tallies: Of its parts, in order.
@@ -189,6 +245,15 @@ def check_decodable(
         encoding: What it was said to be.
     """
     total = sum(tally.lines for tally in tallies)
+    with_nul = sum(tally.with_nul for tally in tallies)
+    limit = max(_WIDE_LINES, max_reject_fraction)
+    if _canonical(encoding) == _UTF8 and with_nul > limit * total:
+        likely = _likely_wide(_begin(path, _SAMPLE_BYTES))
+        raise exits.Refusal(
+            exits.BAD_DATA,
+            f"{path}: {with_nul} of {total} lines hold a NUL; it looks like {likely}; "
+            f"--encoding={likely} reads it, or accept them with --max_reject_fraction",
+        )
     undecodable = sum(tally.undecodable for tally in tallies)
     if undecodable > max_reject_fraction * total:
         sample = b"".join(tally.sample for tally in tallies)[: 2 * _SAMPLE_BYTES]
@@ -207,7 +272,7 @@ def check_unchanged(facts: list[FileFacts]) -> None:
 
 def open_bytes(path: locations.Location) -> IO[bytes] | gzip.GzipFile:
     """Opens a file, `.gz` or plain, for reading its content."""
-    if path.suffix != ".gz":
+    if not _is_packed(path):
         return path.open("rb")
     if not path.stat().st_size:  # gzip would take it for the end of nothing
         raise damaged(path, EOFError("it is empty, which no .gz file is"))
@@ -243,6 +308,30 @@ def _raw_blocks(path: locations.Location, encoding: str) -> Iterator[bytes]:
                 exits.BAD_DATA,
                 f"{path}: is not {encoding} ({error.reason}); see --encoding",
             ) from None
+
+
+def _is_packed(path: locations.Location) -> bool:
+    return path.suffix.lower() == ".gz"
+
+
+def _begin(path: locations.Location, count: int) -> bytes:
+    """Returns the first bytes of a file's content."""
+    with open_bytes(path) as file:
+        try:
+            return file.read(count)
+        except DAMAGE as error:
+            raise damaged(path, error) from None
+
+
+def _likely_wide(begin: bytes) -> str:
+    r"""Returns what wide encoding a text without a mark is in, by where its NULs are.
+
+    >>> _likely_wide(b"a\0b\0"), _likely_wide(b"\0\0\0a")
+    ('utf-16-le', 'utf-32-be')
+    """
+    bits = 32 if 2 * begin.count(0) > len(begin) else 16
+    order = "le" if begin[1::2].count(0) >= begin[::2].count(0) else "be"
+    return f"utf-{bits}-{order}"
 
 
 def _canonical(encoding: str) -> str:

@@ -26,12 +26,19 @@ def lines(name: str, rejects: list[Reject]) -> bytes:
         return b""
     found = []
     for reject in rejects:
-        text = reject.text.decode(errors="backslashreplace")
-        escaped = text.replace("\\", "\\\\").replace("\n", "\\n")
-        escaped = escaped.replace("\r", "\\r")
-        fields = (name, str(reject.line), reject.reason, escaped)
+        fields = (name, str(reject.line), reject.reason, escaped(reject.text))
         found.append("\t".join(fields) + "\n")
     return compressed("".join(found).encode())
+
+
+def escaped(text: bytes) -> str:
+    r"""Returns bytes as text of one line, from which they can be had again.
+
+    >>> print(escaped(b"caf\xe9, \\xe9\n"))
+    caf\xe9, \\xe9\n
+    """
+    shown = text.replace(b"\\", b"\\\\").decode(errors="backslashreplace")
+    return shown.replace("\n", "\\n").replace("\r", "\\r")
 
 
 def compressed(content: bytes) -> bytes:

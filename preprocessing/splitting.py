@@ -40,7 +40,7 @@ def splits_of(
     held_out = test + corpus.valid_fraction
     keys = (row.src.strip() for row in found)  # as `duplicates` has it
     if corpus.split_by == "line":
-        name = chunk.name.encode()
+        name = (chunk.corpus or chunk.name).encode()
         keys = (
             b"\n".join((name, row.line.to_bytes(8, "little"), row.src)) for row in found
         )

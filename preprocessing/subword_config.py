@@ -6,8 +6,9 @@ from pipeline import knobs
 
 MODEL_TYPES = ("unigram", "bpe", "char", "word")
 NORMALIZATIONS = ("nmt_nfkc", "nmt_nfkc_cf", "nfkc", "nfkc_cf", "none")
-_IN_RULES = ("lowercase", "unescape_html", "remove_zero_width", "plain_punctuation")
 _SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")
+# Knobs that end in the model's rules, and those that shape its pieces.
+_IN_RULES = ("lowercase", "unescape_html", "remove_zero_width", "plain_punctuation")
 _LEARNING = (
     "vocab_size",
     "shared_vocab",

@@ -1,9 +1,18 @@
+import dataclasses
+import gzip
 from typing import Any
 
 import pytest
 
 from pipeline import exits
-from preprocessing import chunks, corpora, corpus_config
+from preprocessing import (
+    chunks,
+    config,
+    corpora,
+    corpus_config,
+    splitting,
+    subword_config,
+)
 
 
 def _corpus(tmp_path, **files) -> corpus_config.CorpusConfig:
@@ -115,11 +124,57 @@ def test_corpora_have_names_and_weights(tmp_path):
         train_weights=("2", "0.5"),
     )
     found = corpora.sources(corpus, "pairs", 1000)
-    assert [(source.name, source.weight) for source in found] == [
-        ("news", 2.0),
-        ("news", 2.0),
-        ("web", 0.5),
+    assert [(source.name, source.corpus, source.weight) for source in found] == [
+        ("news:a.tsv", "news", 2.0),
+        ("news:b.tsv", "news", 2.0),
+        ("web", "web", 0.5),
     ]
+
+
+def test_files_of_one_name_have_as_much_of_their_paths_as_tells_them_apart(tmp_path):
+    for folder in ("one/s/a", "one/s/b", "two"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "x.tsv").write_text("a\tx\n")
+        (tmp_path / folder / "y.tsv").write_text("a\tx\n")
+    paths = [str(tmp_path / name) for name in ("one/s/a", "one/s/b", "two")]
+    corpus = corpus_config.CorpusConfig(
+        train=(f"{tmp_path}/one/*/*/x.tsv", f"{paths[2]}/y.tsv"),
+        valid=(f"{paths[2]}/x.tsv",),
+        test=(f"{paths[2]}/x.tsv",),
+    )
+    names = [source.name for source in corpora.sources(corpus, "pairs", 1000)]
+    assert names == ["a/x.tsv", "b/x.tsv", "y.tsv", "two/x.tsv", "two/x.tsv"]
+    parallel = corpus_config.CorpusConfig(
+        train_src=(f"{tmp_path}/one/s/*/x.tsv",),
+        train_tgt=(f"{tmp_path}/one/s/*/y.tsv",),
+        train_names=("web",),
+    )
+    names = [source.name for source in corpora.sources(parallel, "pairs", 1000)]
+    assert names == ["web:a/x.tsv | a/y.tsv", "web:b/x.tsv | b/y.tsv"]
+
+
+def test_rows_are_dealt_the_same_way_wherever_their_file_lies(tmp_path):
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.tsv").write_text("a\tx\n" * 300)
+    splits = []
+    for folders in ("a", "ab"):
+        corpus = corpus_config.CorpusConfig(
+            train=tuple(f"{tmp_path}/{folder}/x.tsv" for folder in folders),
+            valid_fraction=0.5,
+            split_by="line",
+        )
+        build = config.BuildConfig(
+            output=config.OutputConfig(data_dir="unused"),
+            corpus=corpus,
+            task=config.TaskConfig(),
+            subwords=subword_config.SubwordConfig(),
+            cleaning=config.CleaningConfig(),
+        )
+        sources = corpora.sources(corpus, "pairs", 1000)
+        first = next(chunks.of_sources(sources, 1000))
+        splits.append(splitting.splits_of(first, first.rows(), build))
+    assert splits[0] == splits[1]
 
 
 def test_files_of_different_length_are_refused_with_both_counts(tmp_path):
@@ -140,6 +195,40 @@ def test_a_missing_file_is_missing_input(tmp_path, name):
     assert error.value.code == exits.MISSING_INPUT
 
 
+@pytest.mark.parametrize("kind", ["tsv", "csv"])
+def test_a_held_out_file_of_another_encoding_is_refused_before_its_header_is_read(
+    tmp_path, kind
+):
+    (tmp_path / "a").write_text("en\tde\na\tx\n")
+    (tmp_path / "b").write_text("en\tde\na\tx\n", "utf-16")
+    corpus = corpus_config.CorpusConfig(
+        train=(str(tmp_path / "a"),),
+        test=(str(tmp_path / "b"),),
+        columns=("en", "de"),
+        format=kind,
+        delimiter="tab" if kind == "csv" else ",",
+    )
+    with pytest.raises(exits.Refusal, match="b: looks like utf-16; --encoding=utf-16"):
+        corpora.sources(corpus, "pairs", 1000)
+    again = dataclasses.replace(corpus, test_encoding="utf-16")
+    assert _rows(again)[1] == (2, b"a", (b"x",))
+
+
+def test_a_translation_memory_may_be_of_utf_16_but_not_compressed(tmp_path):
+    text = """<?xml version="1.0" encoding="UTF-16"?><tmx><body><tu>
+    <tuv lang="en"><seg>a</seg></tuv><tuv lang="de"><seg>x</seg></tuv></tu></body></tmx>
+    """
+    path = tmp_path / "a.tmx"
+    path.write_text(text, "utf-16")
+    corpus = corpus_config.CorpusConfig(
+        train=(str(path),), columns=("en", "de"), format="tmx"
+    )
+    assert _rows(corpus) == [(1, b"a", (b"x",))]
+    path.write_bytes(gzip.compress(text.encode()))
+    with pytest.raises(exits.Refusal, match=r"a\.tmx: is compressed \(gzip\)"):
+        corpora.sources(corpus, "pairs", 1000)
+
+
 def test_globs_are_read_in_the_order_of_their_names(tmp_path):
     for name in "cab":
         (tmp_path / f"{name}.tsv").write_text(f"{name}\tx\n")
@@ -149,6 +238,50 @@ def test_globs_are_read_in_the_order_of_their_names(tmp_path):
         "b.tsv",
         "c.tsv",
     ]
+
+
+@pytest.mark.parametrize(
+    ("src", "tgt", "first"),
+    [
+        (["p1.en", "p2.en", "p4.en"], ["p1.de", "p3.de", "p4.de"], "p2.en .*p3.de"),
+        (["p2.en"], ["p3.de"], "p2.en .*p3.de"),
+        (["pa.en", "pb.en"], ["pb.de", "pc.de"], "pa.en .*pb.de"),
+        (["p1-a.en", "p1-b.en"], ["p1-b.de", "p2-b.de"], "p1-a.en .*p1-b.de"),
+    ],
+)
+def test_globs_that_match_other_parts_are_refused_with_the_first_pair(
+    tmp_path, src, tgt, first
+):
+    for name in (*src, *tgt):
+        (tmp_path / name).write_text("a\n")
+    corpus = corpus_config.CorpusConfig(
+        train_src=(f"{tmp_path}/p*.en",), train_tgt=(f"{tmp_path}/p*.de",)
+    )
+    match = rf"--train_src=.*p\*\.en.*{first}; add what is missing"
+    with pytest.raises(exits.Refusal, match=match) as error:
+        corpora.sources(corpus, "pairs", 1000)
+    assert error.value.code == exits.BAD_DATA
+
+
+@pytest.mark.parametrize(
+    ("src", "tgt", "names"),
+    [
+        ("[ab]?.en", "[ab]?.de", ["a1.en", "b2.en", "a1.de", "b2.de"]),
+        ("en/*", "de/*", ["en/a1.en", "en/b2.en", "de/a1.de", "de/b2.de"]),
+        ("*.en", "de-*-*", ["a1.en", "b2.en", "de-x-1", "de-y-2"]),
+    ],
+)
+def test_globs_of_the_same_parts_are_pairs(tmp_path, src, tgt, names):
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("a\n")
+    half = len(names) // 2
+    corpus = corpus_config.CorpusConfig(
+        train_src=(f"{tmp_path}/{src}",), train_tgt=(f"{tmp_path}/{tgt}",)
+    )
+    found = [source.files for source in corpora.sources(corpus, "pairs", 1000)]
+    expected = list(zip(names[:half], names[half:], strict=True))
+    assert found == [(tmp_path / one, tmp_path / other) for one, other in expected]
 
 
 def test_a_file_whose_name_looks_like_a_glob_is_that_file(tmp_path):

@@ -1,4 +1,6 @@
+import bz2
 import gzip
+import lzma
 import re
 
 import pytest
@@ -98,6 +100,70 @@ def test_a_file_of_another_encoding_is_refused_and_the_likely_one_named(tmp_path
     assert path.read_bytes().decode(likely) == text
     assert lines.survey(path, 1000, 0.05, "latin-1").lines == 30
     assert lines.survey(path, 1000, 1.0, "utf-8").lines == 30
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_a_file_with_the_mark_of_utf_16_is_refused_and_the_option_reads_it(
+    tmp_path, encoding, order
+):
+    path = tmp_path / "a.txt.GZ"
+    path.write_bytes(gzip.compress("\ufeffé b\nc\n".encode(f"{encoding}-{order}")))
+    with pytest.raises(exits.Refusal, match="a.txt.GZ: looks like") as error:
+        lines.check_content(path, "utf-8")
+    assert error.value.code == exits.BAD_DATA
+    (asked,) = re.findall(r"--encoding=(\S+) reads it", str(error.value))
+    lines.check_content(path, asked)
+    found = [line.decode() for line in lines.read(path, 100, asked)]
+    assert found == ["é b", "c"]
+
+
+@pytest.mark.parametrize("bits", [16, 32])
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_of_a_file_full_of_nuls_the_likely_encoding_is_named_and_reads_it(
+    tmp_path, bits, order
+):
+    path = tmp_path / "a.txt"
+    path.write_bytes("été beau\nmore\n".encode(f"utf-{bits}-{order}") * 30)
+    with pytest.raises(
+        exits.Refusal, match=r"of 6\d lines hold a NUL; it looks"
+    ) as error:
+        lines.survey(path, 1000, 0.05, "utf-8")
+    (likely,) = re.findall(r"--encoding=(\S+) reads it", str(error.value))
+    assert lines.survey(path, 1000, 0.05, likely).lines == 60
+    found = lines.read(path, 1000, likely)
+    assert [line.decode() for line in found] == ["été beau", "more"] * 30
+
+
+def test_some_nuls_and_those_that_are_accepted_are_no_other_encoding(tmp_path):
+    """FAULTS 8."""
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"a\0b\nc\n" * 9)
+    assert lines.survey(path, 1000, 0.0, "utf-8").lines == 18
+    path.write_bytes(b"a\0b\n" * 9)
+    with pytest.raises(exits.Refusal, match="9 of 9 lines hold a NUL; .*accept them"):
+        lines.survey(path, 1000, 0.9, "utf-8")
+    assert lines.survey(path, 1000, 1.0, "utf-8").lines == 9
+    assert lines.survey(path, 1000, 0.0, "latin-1").lines == 9
+
+
+@pytest.mark.parametrize(
+    ("kind", "packed"),
+    [
+        ("gzip", gzip.compress(b"some text\n")),
+        ("bzip2", bz2.compress(b"some text\n")),
+        ("bzip2", bz2.compress(b"")),
+        ("xz", lzma.compress(b"some text\n")),
+        ("zstd", bytes.fromhex("28b52ffd200a510000") + b"some text\n"),
+    ],
+)
+def test_compressed_content_under_another_name_is_refused(tmp_path, kind, packed):
+    path = tmp_path / "a.txt"
+    path.write_bytes(packed)
+    with pytest.raises(exits.Refusal, match=rf"a.txt: is compressed \({kind}\); only"):
+        lines.check_content(path, "latin-1")
+    path.write_bytes(b"BZh1 is how a bzip2 file begins\n")
+    lines.check_content(path, "utf-8")
 
 
 def test_lines_that_an_encoding_fails_on_in_its_own_way_are_counted(tmp_path):
