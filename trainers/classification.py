@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline import batching, data_sources, input_pipeline, records, shard_damage
-from trainers import class_losses, noise, validation
+from trainers import class_losses, memory_trial, noise, validation
 from trainers.models import seq2vec
 
 
@@ -119,6 +119,10 @@ class Validation:
     def num_traces(self) -> int:
         """How often the evaluating step was traced in this process."""
         return self._step.num_traces
+
+    def try_memory(self) -> None:
+        """Runs the largest batches of the split: memory runs out now or never."""
+        self._step(memory_trial.largest_batches(self._source.plan, self._source.kind))
 
     def __call__(self) -> validation.Result:
         """Returns the metrics of the model as it is.

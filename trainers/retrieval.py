@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline import batching, data_sources, input_pipeline, vocabulary
-from trainers import losses, validation
+from trainers import losses, memory_trial, validation
 from trainers.models import text_pairs
 
 _ROWS = 1024  # compared with all at once
@@ -98,6 +98,10 @@ class Validation:
     def num_traces(self) -> int:
         """How often the evaluating step was traced in this process."""
         return self._step.num_traces
+
+    def try_memory(self) -> None:
+        """Runs the largest batches of the split: memory runs out now or never."""
+        self._step(memory_trial.largest_batches(self._source.plan, self._source.kind))
 
     def __call__(self) -> validation.Result:
         """Returns the metrics of the model as it is.

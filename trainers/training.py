@@ -31,6 +31,11 @@ from trainers import (
 )
 from trainers import run as run_lib
 
+_SHORTER_VALID = (
+    "build the data without them (--max_bytes), or train without validation, "
+    "--eval_every_steps=0"
+)
+
 
 def run(ready: run_lib.Run) -> None:
     """Trains until the last step.
@@ -60,6 +65,9 @@ def run(ready: run_lib.Run) -> None:
         _try_memory(ready, batches)
         if ready.config.run.xla:
             _compile(ready)
+    if ready.validation is not None:
+        with out_of_memory.refused("the longest lines of valid", _SHORTER_VALID):
+            ready.validation.try_memory()
     _loop(ready, work)
     _report(ready, again=True)
 

@@ -17,7 +17,14 @@ from pipeline import (
     shard_damage,
     vocabulary,
 )
-from trainers import config, directions, evaluation_step, scores, translation
+from trainers import (
+    config,
+    directions,
+    evaluation_step,
+    memory_trial,
+    scores,
+    translation,
+)
 
 _VALID_BUCKETS = 16
 _VALID_TOKENS = pipeline_config.DEFAULT_TOKENS
@@ -47,6 +54,9 @@ class Validate(Protocol):
     @property
     def num_traces(self) -> int:
         """How often the evaluating step was traced in this process."""
+
+    def try_memory(self) -> None:
+        """Runs the largest batches of the split: memory runs out now or never."""
 
     def __call__(self) -> Result:
         """Returns the metrics of the model as it is.
@@ -95,6 +105,10 @@ class Validation:
     def num_traces(self) -> int:
         """How often the evaluating step was traced in this process."""
         return self._step.num_traces
+
+    def try_memory(self) -> None:
+        """Runs the largest batches of the split: memory runs out now or never."""
+        self._step(memory_trial.largest_batches(self._source.plan, self._source.kind))
 
     def __call__(self) -> Result:
         """Returns the metrics of the model as it is.
@@ -147,8 +161,10 @@ def open_valid(
     if not asked.validation.eval_every_steps or not held_out.num_records:
         return None
     longest = int(held_out.joint_histogram()[:, :2].max()) + 1
+    budget = asked.batch.attention_budget
     batch = pipeline_config.BatchConfig(
         tokens_per_batch=max(asked.batch.tokens or _VALID_TOKENS, longest),
+        attention_budget=max(budget, longest**2) if budget else None,
         num_buckets=_VALID_BUCKETS,
     )
     return data_sources.open_split(

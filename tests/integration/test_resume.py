@@ -126,13 +126,14 @@ def test_killed_and_started_again_it_ends_with_the_same_bytes(
 def test_stopped_by_sigterm_it_saves_says_75_and_goes_on_exactly(
     data_dir, whole, tmp_path
 ):
-    """FAULTS 38."""
+    """FAULTS 38; and 53: the largest batches are tried before any is trained on."""
     flags = _flags(data_dir, tmp_path)
     code, errors = programs.stop_when(
         TRAIN, *flags, ready=_reached(tmp_path, 21), number=signal.SIGTERM
     )
     assert code == 75, errors
     assert "stopped by SIGTERM after step" in errors
+    assert "tried the largest batches, " in errors
     summary = _summary(tmp_path)
     assert summary["finished"] == "preempted"
     saved = checkpoints.steps(tmp_path / "checkpoints")
