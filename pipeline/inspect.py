@@ -48,7 +48,7 @@ class ShowConfig:
     examples: int = knobs.knob(3, "Examples shown, decoded.")
     plot: str | None = knobs.knob(None, "Draws lengths and buckets into this PNG file.")
     benchmark_secs: float = knobs.knob(
-        0.0, "Reads batches for so many seconds and says how fast; 0 for not."
+        1.0, "Reads batches for so many seconds and says how fast; 0 for not."
     )
     compare: bool = knobs.knob(
         False, "Measures the idiomatic tf.data pipeline over the same files too."

@@ -199,7 +199,6 @@ def test_inspect_shows_the_buckets_and_ends_with_json(data_dir, tmp_path):
         f"--data_dir={data_dir}",
         "--tokens_per_batch=512",
         "--num_buckets=4",
-        "--benchmark_secs=1",
         "--compare",
         f"--plot={picture}",
     )

@@ -70,7 +70,11 @@ def test_a_build_names_what_is_wrong_with_its_input(
         (TRAIN, ["--workdir=w"], "--data_dir is required"),
         (TRAIN, ["--data_dir=d", "--workdir=w", "--num_steps=many"], "num_steps"),
         (TRAIN, ["--data_dir=d", "--workdir=w", "--d_model=7"], "--d_model=7"),
-        ("pipeline.inspect", ["--data_dir=d", "--compare"], "--benchmark_secs"),
+        (
+            "pipeline.inspect",
+            ["--data_dir=d", "--compare", "--benchmark_secs=0"],
+            "--benchmark_secs",
+        ),
         ("trainers.evaluate", ["--workdir=w", "--split=dev"], "split"),
         (
             "trainers.translate",
