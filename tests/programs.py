@@ -53,9 +53,15 @@ def succeed(module: str, *flags: str, stdin: bytes = b"", **environment: str) ->
 
 
 def stop_when(
-    module: str, *flags: str, ready: Callable[[], bool], number: int
+    module: str,
+    *flags: str,
+    ready: Callable[[], bool],
+    number: int,
+    until: Callable[[], bool] = lambda: True,
 ) -> tuple[int, str]:
     """Starts an entry point, sends it a signal once `ready`, waits for its end.
+
+    The signal comes again every 20 ms until something is so.
 
     Returns:
         Exit code (minus the signal's number where it was killed by it) and stderr.
@@ -71,6 +77,9 @@ def stop_when(
         try:
             wait_until(ready, process)
             process.send_signal(number)
+            while not until() and process.poll() is None:
+                time.sleep(0.02)
+                process.send_signal(number)
             _, errors = process.communicate(timeout=120)
         finally:
             process.kill()  # one that hangs fails its test, and not all that follow

@@ -18,6 +18,7 @@ import errno
 import json
 import pathlib
 import re
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -79,6 +80,7 @@ def save(
     recover(directory)
     partial = directory / f"{_PARTIAL}-{step}"
     tensors = {name: variable.numpy() for name, variable in variables.items()}
+    warn_of_room(directory, sum(value.nbytes for value in tensors.values()))
     fail_points.reach("checkpoint.write.before")
     try:
         write(partial, tensors, run_state)
@@ -94,6 +96,18 @@ def save(
     _rename(directory / f"{_READY}-{step}", _WHOLE, between="checkpoint.ready.between")
     fail_points.reach("checkpoint.index.after")
     return path_of(directory, step)
+
+
+def warn_of_room(directory: pathlib.Path, size: int) -> None:
+    """Warns where the disk has less room than two checkpoints of `size` bytes take."""
+    free = shutil.disk_usage(directory).free
+    if free < 2 * size:
+        progress.logger.warning(
+            "%s: %.0f MB are free and a checkpoint takes %.0f MB; make room",
+            directory,
+            free / 1e6,
+            size / 1e6,
+        )
 
 
 def recover(directory: pathlib.Path) -> None:

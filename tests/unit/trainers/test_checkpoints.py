@@ -255,6 +255,14 @@ def test_a_full_disk_leaves_the_checkpoints_before_it(tmp_path):
     assert step == 1
 
 
+def test_a_disk_without_room_for_two_more_is_warned_of(tmp_path, caplog):
+    """FAULTS 43."""
+    checkpoints.warn_of_room(tmp_path, 1)
+    assert not caplog.records
+    checkpoints.warn_of_room(tmp_path, 10**18)
+    assert "a checkpoint takes 1000000000000 MB; make room" in caplog.text
+
+
 def test_the_average_is_the_mean_of_every_tensor(tmp_path):
     for step in (1, 2, 6):
         _save(tmp_path, step)

@@ -24,6 +24,15 @@ def test_a_signal_only_raises_a_flag(number):
     assert stop.reason == number.name
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_the_same_signal_again_changes_nothing(number):
+    """FAULTS 38."""
+    stop = signals.StopRequest()
+    for _ in range(3):
+        os.kill(os.getpid(), number)
+    assert stop.reason == number.name
+
+
 def test_a_second_interrupt_is_immediate():
     """FAULTS 39."""
     signals.StopRequest()
