@@ -74,6 +74,21 @@ def test_workers_hash_seed_locale_and_time_zone_do_not_change_a_byte(
     assert _digest(tmp_path / "data") == _digest(built)
 
 
+def test_the_shards_are_the_bytes_they_have_been(corpus, tmp_path):
+    """FAULTS 20: the golden hash is what this test printed on 2026-11-28.
+
+    Of characters, whose vocabulary no rounding of a sum can change.
+    """
+    flags = _flags(corpus, tmp_path / "data", "--model_type=char")
+    programs.succeed(BUILD, *flags)
+    digests = _digest(tmp_path / "data")
+    shards = [name for name in digests if name.endswith((".tfrecord", ".lengths"))]
+    together = "".join(f"{name} {digests[name]}\n" for name in shards)
+    assert len(shards) == 2 * (3 + 1 + 1)
+    found = hashlib.sha256(together.encode()).hexdigest()
+    assert found == "21768229fbbb7f632f0c07a321fd7a40660b0fd767f16c5e073120bd3a6fe54e"
+
+
 def test_what_no_vocabulary_has_is_told(corpus, tmp_path):
     """A "|" between pronunciations, say, which was never in what was learned from."""
     valid = tmp_path / "valid.tsv"
