@@ -108,6 +108,14 @@ def test_devices_of_one_host_make_the_run_of_one(sharded, alone, tmp_path, count
     _assert_one_trace(tmp_path)
 
 
+def test_an_lstm_trains_on_devices_of_one_host(sharded, tmp_path):
+    """Its forget gates begin open in every copy."""
+    more = ("--model=rnn", "--cell=lstm", "--num_steps=2")
+    programs.succeed(TRAIN, *_flags(sharded, tmp_path, *_mirrored(2), *more))
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["step"], summary["train_step_traces"]) == (2, 1)
+
+
 @pytest.mark.parametrize(
     ("parts", "flags"),
     [

@@ -194,7 +194,9 @@ class Recurrent(tf.Module):
         square = [np.linalg.qr(draw)[0] for draw in draws]
         self.recurrent = tf.Variable(np.concatenate(square, 1), dtype=tf.float32)
         if cell == "lstm":
-            self.input.bias[units : 2 * units].assign(tf.ones(units))
+            # All of it: a slice cannot be assigned where replicas have copies.
+            is_forget = np.arange(units * self.cell.num_gates) // units == 1
+            self.input.bias.assign(is_forget.astype(np.float32))
 
     def __call__(
         self, values: tf.Tensor, initial: cells.State
