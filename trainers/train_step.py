@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipeline import batching
+from pipeline import batching, exits
 from trainers import (
     averages,
     gradient_sums,
@@ -24,6 +24,7 @@ from trainers import (
     noise,
     optimizer_config,
     optimizers,
+    own_state,
     replicas,
     totals,
 )
@@ -83,6 +84,7 @@ class TrainStep(tf.Module):
             if optimizer.accumulate_steps > 1
             else None
         )
+        self._own = own_state.OwnState(model, in_parts=self._accumulated is not None)
         # The sum of losses is divided by the tokens of all parts, once they are known.
         self._is_one_part = self._accumulated is None and over.count == 1
         self._over = over
@@ -108,6 +110,11 @@ class TrainStep(tf.Module):
     def num_weights(self) -> int:
         """Trainable numbers."""
         return sum(int(np.prod(weight.shape)) for weight in self._weights.values())
+
+    @property
+    def _part(self) -> tf.Variable | int:
+        """Number of a part of a step, from 0."""
+        return 0 if self._accumulated is None else self._accumulated.count
 
     @property
     def num_traces(self) -> int:
@@ -142,19 +149,10 @@ class TrainStep(tf.Module):
     ) -> None:
         """Runs batches through the same traced function without changing anything.
 
-        What a model changes by itself, such as the seeds of Keras's dropout, gets its
-        value back.
-
         Args:
             batches: To run.
             on_batch: Called after each.
         """
-        own = [
-            variable
-            for name, variable in naming.variables(self.model).items()
-            if name not in self._weights
-        ]
-        before = [variable.numpy() for variable in own]
         self._live.assign(False)
         for batch in batches:
             dealt = self._over.deal(batch)
@@ -166,8 +164,6 @@ class TrainStep(tf.Module):
         self._live.assign(True)
         if self._accumulated is not None:
             self._accumulated.clear()  # empty between steps, as it was
-        for variable, value in zip(own, before, strict=True):
-            variable.assign(value)
 
     def restart_average(self) -> None:
         """Begins the moving average, if there is one, with the weights as they are."""
@@ -230,7 +226,7 @@ class TrainStep(tf.Module):
             if is_scaled:
                 loss *= self.loss_scale.value
         gradients = dict(zip(names, tape.gradient(loss, variables), strict=True))
-        _check_connected(gradients)
+        _check_connected(gradients, self.model)
         if is_scaled and not self._is_one_part:  # float16 would not hold the sum's
             gradients = {name: num_tokens * value for name, value in gradients.items()}
         return gradients, sums
@@ -238,12 +234,14 @@ class TrainStep(tf.Module):
     def _accumulate(self, batch: Any) -> None:
         """Adds a part's gradient to those before; the update comes with the last."""
         assert self._accumulated is not None
-        gradients, sums = self._gradients(batch, self._accumulated.count)
+        self._own.before(self._part)
+        gradients, sums = self._gradients(batch, self._part)
         self._accumulated.add(gradients, sums, batching.count(batch))
 
     def _update(self, batch: Any) -> None:
         live = tf.convert_to_tensor(self._live)
         local.assign_add(self.step, tf.cast(live, tf.int64))
+        own = self._own.before(self._part)
         gradients, sums, counts = self._over.total(self._sums(batch, live))
         scale: tf.Tensor | float = 1.0
         if not self._is_one_part:
@@ -254,6 +252,7 @@ class TrainStep(tf.Module):
         norm = optimizers.global_norm(gradients)
         norm = tf.cast(norm, self._sum_dtype) * scale
         finite = tf.math.is_finite(norm)
+        self._own.put_back(own, unless=finite & live)
         if self._config.clip_norm:
             scale *= optimizers.clip_scale(norm, self._config.clip_norm)
         if hasattr(self, "loss_scale"):
@@ -276,9 +275,9 @@ class TrainStep(tf.Module):
     ) -> tuple[dict[str, tf.Tensor], losses.Losses, batching.Counts]:
         """Returns gradients, losses and counts of this replica's batch, all parts."""
         counts = batching.count(batch)
+        gradients, sums = self._gradients(batch, self._part)
         if self._accumulated is None:
-            return *self._gradients(batch, 0), counts
-        gradients, sums = self._gradients(batch, self._accumulated.count)
+            return gradients, sums, counts
         return self._accumulated.take(gradients, sums, counts, live)
 
     def _note_skipped(self, finite: tf.Tensor, live: tf.Tensor) -> None:
@@ -292,7 +291,22 @@ class TrainStep(tf.Module):
         )
 
 
-def _check_connected(gradients: dict[str, tf.Tensor | None]) -> None:
+def _check_connected(gradients: dict[str, tf.Tensor | None], model: tf.Module) -> None:
+    """Refuses a model that has weights of no use.
+
+    Raises:
+        exits.Refusal: If it is the user's own.
+        ValueError: If it is one of ours: a bug.
+    """
     lost = [name for name, gradient in gradients.items() if gradient is None]
-    if lost:
-        raise ValueError(f"weights the loss does not depend on: {', '.join(lost)}")
+    if not lost:
+        return
+    told = f"weights the loss does not depend on: {', '.join(lost)}"
+    origin = getattr(model, "origin", None)
+    if origin is None:
+        raise ValueError(told)
+    raise exits.Refusal(
+        exits.USAGE,
+        f"{origin}: {told}; lead their layers to the output, take them out, or set "
+        "trainable=False on them",
+    )

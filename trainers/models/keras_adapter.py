@@ -29,14 +29,18 @@ from trainers.decoding import decoder
 class KerasModule(tf.Module):
     """A built Keras layer or model as a module with named variables."""
 
-    def __init__(self, layer: keras.layers.Layer) -> None:
+    def __init__(self, layer: keras.layers.Layer, origin: str | None = None) -> None:
         """Takes a layer whose weights exist.
+
+        Args:
+            layer: Of Keras.
+            origin: The flag it comes from, with its value, if it does.
 
         Raises:
             ValueError: If it is not built, or a variable is out of reach of the names.
         """
         super().__init__()
-        self._layer = layer
+        self._layer, self.origin = layer, origin
         self._named: dict[str, tf.Variable] = {}
         seen: set[int] = set()
         for name, variable in _named(layer, ""):
@@ -47,9 +51,12 @@ class KerasModule(tf.Module):
         lost = [v.path for v in layer.variables if id(v.value) not in reached]
         if not layer.built or lost:
             state = (
-                f"has variables no attribute leads to: {lost}" if lost else "not built"
+                f"has variables no attribute leads to: {lost}; keep layers in public "
+                "attributes, or lists or dicts of these"
+                if lost
+                else "is not built; call it once, on tensors like those it is for"
             )
-            raise ValueError(f"Keras layer {layer.name!r}: {state}")
+            raise ValueError(f"Keras layer {layer.name!r} {state}")
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         """Returns what the layer returns."""
@@ -116,8 +123,10 @@ def load(
         seed: Of Keras's initial weights and dropout.
 
     Raises:
-        exits.Refusal: If there is no such function, or it does not take two sizes.
+        exits.Refusal: If there is no such function, it does not take two sizes, or
+            what it returns is no model that can be trained.
     """
+    origin = f"--keras_model={reference}"
     module_name, _, function_name = reference.partition(":")
     sizes = vocabularies.src.size, vocabularies.tgt.size
     try:
@@ -126,11 +135,22 @@ def load(
     except (ModuleNotFoundError, AttributeError, TypeError, ValueError) as error:
         raise exits.Refusal(
             exits.USAGE,
-            f"--keras_model={reference}: {error}; want module:function, a function of "
-            "the numbers of source and target subwords",
+            f"{origin}: {error}; want module:function, a function of the numbers of "
+            "source and target subwords",
         ) from None
     keras.utils.set_random_seed(seed)
-    return KerasSeq2Seq(make(*sizes))
+    made = make(*sizes)
+    if not isinstance(made, keras.layers.Layer):
+        told = "nothing" if made is None else f"a {type(made).__name__}"
+        raise exits.Refusal(
+            exits.USAGE,
+            f"{origin}: returns {told}; it must return a keras.Model of (src_ids, "
+            "tgt_in_ids) to logits",
+        )
+    try:
+        return KerasSeq2Seq(made, origin)
+    except ValueError as error:
+        raise exits.Refusal(exits.USAGE, f"{origin}: {error}") from None
 
 
 def _named(layer: keras.layers.Layer, path: str) -> Iterator[tuple[str, tf.Variable]]:

@@ -120,6 +120,68 @@ def test_a_function_is_found_by_its_reference(data_dir):
             keras_adapter.load(reference, both, 1)
 
 
+class Plain(keras.Model):
+    """Built by its first call alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = keras.layers.Embedding(SIZE, 8)
+        self.output_layer = keras.layers.Dense(SIZE)
+        self.forgotten = keras.layers.Dense(4)
+
+    def call(self, inputs):
+        _, tgt_in_ids = inputs
+        return self.output_layer(self.embedding(tgt_in_ids))
+
+
+def make_nothing(src_vocab_size, tgt_vocab_size):
+    Plain()
+
+
+def make_a_tensor(src_vocab_size, tgt_vocab_size):
+    return tf.zeros([2])
+
+
+def make_unbuilt(src_vocab_size, tgt_vocab_size):
+    return Plain()
+
+
+def make_with_a_layer_of_no_use(src_vocab_size, tgt_vocab_size):
+    model = Plain()
+    model.forgotten.build([None, 8])
+    model([np.ones([1, 2], np.int32)] * 2)
+    return model
+
+
+def _loaded(data_dir, function):
+    facts = manifest.read(data_dir)
+    both = vocabulary.load(data_dir, facts.pair_vocabularies())
+    return keras_adapter.load(f"{__name__}:{function.__name__}", both, 1)
+
+
+@pytest.mark.parametrize(
+    ("function", "told"),
+    [
+        (make_nothing, "make_nothing: returns nothing; it must return a keras.Model"),
+        (make_a_tensor, "make_a_tensor: returns a EagerTensor; it must return"),
+        (make_unbuilt, "make_unbuilt: .* is not built; call it once"),
+    ],
+)
+def test_what_is_no_model_to_train_is_refused_with_its_flag(data_dir, function, told):
+    with pytest.raises(exits.Refusal, match=f"--keras_model={__name__}:{told}") as no:
+        _loaded(data_dir, function)
+    assert no.value.code == exits.USAGE
+
+
+def test_a_layer_that_leads_nowhere_is_refused_with_its_flag(data_dir):
+    model = _loaded(data_dir, make_with_a_layer_of_no_use)
+    reference = f"{__name__}:make_with_a_layer_of_no_use"
+    told = f"--keras_model={reference}: .* depend on: forgotten/kernel, forgotten/bias;"
+    with pytest.raises(exits.Refusal, match=told) as no:
+        _sgd(model)([_batch(3, 4)], 0.1)
+    assert no.value.code == exits.USAGE
+
+
 def _of_embedding(change=lambda layer: None, **options) -> keras_adapter.KerasSeq2Seq:
     """A model whose one embedding is in a model inside it, and is used outside too."""
     src = keras.Input([None], dtype="int32")
@@ -201,3 +263,44 @@ def test_trying_memory_does_not_move_the_seeds_of_dropout():
     before = {name: variable.numpy().tobytes() for name, variable in named.items()}
     step.try_memory([_batch(5, 6)])
     assert {name: v.numpy().tobytes() for name, v in named.items()} == before
+
+
+def _with_statistics() -> keras_adapter.KerasSeq2Seq:
+    """A model with moving means and seeds, whose loss is not finite for one id."""
+    keras.utils.set_random_seed(1)
+    src = keras.Input([None], dtype="int32")
+    tgt_in = keras.Input([None], dtype="int32")
+    embedding = keras.layers.Embedding(SIZE, 8)
+    values = keras.layers.Dropout(0.5)(embedding(src) + embedding(tgt_in))
+    values = keras.layers.BatchNormalization()(values)
+    logits = keras.layers.Dense(SIZE)(values)
+    vectors = embedding.embeddings.numpy()
+    vectors[vocabulary.UNK_ID] = np.nan
+    embedding.embeddings.assign(vectors)
+    return keras_adapter.KerasSeq2Seq(keras.Model([src, tgt_in], logits))
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_skipped_step_leaves_what_keras_keeps_by_itself(parts):
+    """FAULTS 37: means that are not finite would stay so for good."""
+    step = train_step.TrainStep(
+        _with_statistics(),
+        optimizer_config.OptimizerConfig(accumulate_steps=parts),
+        label_smoothing=0.1,
+        seed=1,
+    )
+    good = [_batch(3, 4, seed=number) for number in range(parts)]
+    bad = good[0]._replace(src_ids=tf.fill([3, 4], vocabulary.UNK_ID))
+    named = naming.variables(step.model)
+    untrained = named.keys() - naming.trainable(step.model).keys()
+    assert len(untrained) == 3  # mean, variance, seed
+    step.try_memory([_batch(5, 6)])
+    step(good, 0.01)
+    before = {name: variable.numpy().tobytes() for name, variable in named.items()}
+    step([bad, *good[1:]], 0.01)
+    assert int(step.skipped_steps.numpy()) == 1
+    assert {name: v.numpy().tobytes() for name, v in named.items()} == before
+    step(good, 0.01)
+    for name in untrained:
+        assert named[name].numpy().tobytes() != before[name]
+        assert np.isfinite(named[name].numpy()).all()
