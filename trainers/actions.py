@@ -334,7 +334,13 @@ class Profile:
         if step == self._first - 1:
             tf.profiler.experimental.start(self._path)
             self._running = True
-        elif step == self._last and self._running:
-            tf.profiler.experimental.stop()
-            self._running = False
-            progress.logger.info("profile of steps written: %s", self._path)
+        elif step == self._last:
+            self.close()
+
+    def close(self) -> None:
+        """Ends a profile that is being taken, and writes what there is of it."""
+        if not self._running:
+            return
+        tf.profiler.experimental.stop()
+        self._running = False
+        progress.logger.info("profile of steps written: %s", self._path)

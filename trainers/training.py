@@ -195,7 +195,11 @@ def _loop(ready: run_lib.Run, told: str) -> None:
         )
         if first == 1:
             log.lengths(_sample_of_lengths(ready.source.plan))
-        watching, judging = _watching(ready, log), _judging(ready, stream, bar)
+        profile = _profile(ready)
+        watching = _watching(ready, log)
+        if profile:
+            watching.append(profile)
+        judging = _judging(ready, stream, bar)
 
         def summarize(finished: str) -> None:
             work = summary.Work(stream.cursor.epoch, len(shapes), log.sums, log.waited)
@@ -213,6 +217,8 @@ def _loop(ready: run_lib.Run, told: str) -> None:
             raise
         finally:
             stream.close()
+            if profile:
+                profile.close()
     fail_points.reach("summary.before")
     summarize(finished)
 
@@ -253,13 +259,16 @@ def _sample_of_lengths(plan: plan_lib.Plan) -> np.ndarray:
 def _watching(ready: run_lib.Run, log: actions.Log) -> list[loop.Action]:
     """Returns the actions that only look: at figures, at gradients, at times."""
     asked = ready.config
-    found: list[loop.Action] = [
+    return [
         log,
         actions.Watch(ready.step, asked.optimizer.max_bad_steps, asked.run.num_steps),
     ]
-    if asked.run.profiled:
-        found.append(actions.Profile(ready.directory, *asked.run.profiled))
-    return found
+
+
+def _profile(ready: run_lib.Run) -> actions.Profile | None:
+    """Returns the action that takes a profile, if one is asked for."""
+    steps = ready.config.run.profiled
+    return actions.Profile(ready.directory, *steps) if steps else None
 
 
 def _judging(

@@ -132,13 +132,14 @@ def test_stopped_by_sigterm_it_saves_says_75_and_goes_on_exactly(
     """
     flags = _flags(data_dir, tmp_path)
     code, errors = programs.stop_when(
-        *(TRAIN, *flags),
+        *(TRAIN, *flags, "--profile_steps=15-60"),
         ready=_reached(tmp_path, 21),
         number=signal.SIGTERM,
         until=(tmp_path / "summary.json").exists,
     )
     assert code == 75, errors
     assert errors.count("stopped by SIGTERM after step") == 1
+    assert "profile of steps written" in errors  # of those there were
     assert "tried the largest batches, " in errors
     summary = _summary(tmp_path)
     assert summary["finished"] == "preempted"

@@ -290,3 +290,13 @@ def test_too_many_bad_steps_in_a_row_end_the_run(in_row, fails):
     with pytest.raises(exits.Refusal, match="10 steps in a row") as error:
         watch(20)
     assert error.value.code == exits.DIVERGED
+
+
+@pytest.mark.parametrize("ends_early", [False, True])
+def test_a_profile_is_written_once_however_the_run_ends(tmp_path, ends_early):
+    profile = actions.Profile(run_directory.RunDirectory(tmp_path), 2, 3)
+    for step in (1, 2) if ends_early else (1, 2, 3):
+        profile(step)
+    profile.close()
+    profile.close()
+    assert len(list(tmp_path.rglob("*.xplane.pb"))) == 1
