@@ -174,7 +174,7 @@ def _take(
             report.fresh.append(name)
         elif is_embedding:
             _take_rows(weight, name, foreign, found, pieces, report)
-        elif weight.shape == foreign.tensors[name].shape:
+        elif weight.shape == np.shape(foreign.tensors[name]):
             weight.assign(foreign.tensors[name])
             report.taken.append(name)
         else:
@@ -209,7 +209,7 @@ def _take_rows(
     """Takes the vectors of the subwords that both vocabularies have."""
     new = weight.numpy()
     old_names = [
-        old for old in old_names if foreign.tensors[old].shape[1] == new.shape[1]
+        old for old in old_names if np.shape(foreign.tensors[old])[1:] == new.shape[1:]
     ]
     now = pieces[_side(name)]
     taken: dict[int, np.ndarray] = {}

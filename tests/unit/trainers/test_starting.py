@@ -108,6 +108,16 @@ def test_what_does_not_fit_is_told_and_stays_as_drawn():
     assert "encoder/1/attention/query/kernel" in deeper.unused
 
 
+@pytest.mark.parametrize("value", [np.zeros(20, np.float32), b"text", np.float32(1)])
+@pytest.mark.parametrize("name", ["src_embedding/vectors", "encoder_norm/scale"])
+def test_what_is_no_matrix_or_no_number_has_another_shape(name, value):
+    """A file of --name_map may give any name to anything."""
+    new = _weights(20, 2)
+    foreign = _foreign(_weights(20, 1))
+    foreign.tensors[name] = value
+    assert _take(new, foreign, OLD).other_shape == [name]
+
+
 def test_nothing_that_fits_is_refused():
     foreign = starting.Foreign({"else": np.zeros(3)}, {}, "there")
     with pytest.raises(exits.Refusal, match="nothing of it fits") as error:
