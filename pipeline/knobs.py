@@ -58,7 +58,9 @@ def defaults(config: Any) -> dict[str, Any]:
             values.update(defaults(value))
         elif not field.metadata[MAY_CHANGE] and field.default is not MISSING:
             default = field.default
-            values[field.name] = list(default) if default == () else default
+            values[field.name] = (
+                list(default) if isinstance(default, tuple) else default
+            )
     return values
 
 
@@ -69,6 +71,25 @@ def chosen(config: Any) -> list[str]:
         for field in dataclasses.fields(config)
         if field.default is not MISSING and getattr(config, field.name) != field.default
     ]
+
+
+def refuse_without_effect(config: Any, names: Sequence[str], needed: str) -> None:
+    """Refuses knobs that were chosen though they would do nothing.
+
+    Args:
+        config: Whose own knobs they are.
+        names: Of the knobs.
+        needed: What they would need, such as `--head=classes`.
+
+    Raises:
+        ValueError: If one of them does not have its default.
+    """
+    for name in chosen(config):
+        if name in names:
+            value = text_of(getattr(config, name))
+            raise ValueError(
+                f"--{name}={value} needs {needed}; leave the flag out without it"
+            )
 
 
 def leaves(config_class: type) -> dict[str, tuple[dataclasses.Field[Any], Any]]:

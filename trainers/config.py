@@ -122,6 +122,11 @@ class RunConfig:
             raise ValueError(
                 f"--profile_steps={self.profile_steps}: want two steps, as in 20-30"
             )
+        if int(last) > self.num_steps:
+            raise ValueError(
+                f"--profile_steps={self.profile_steps} ends after the last step, "
+                f"--num_steps={self.num_steps}: choose earlier ones, or leave it out"
+            )
         return int(first), int(last)
 
     @property

@@ -5,6 +5,9 @@ import dataclasses
 from pipeline import exits, knobs
 from trainers.models import config as model_config
 
+_OF_BEAM = ("length_penalty", "exact_search")
+_OF_DRAWING = ("top_k", "top_p", "sampling_seed")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WeightsConfig:
@@ -130,20 +133,20 @@ class DecodingConfig:
                 "--max_length_ratio=0 needs --max_length_offset above 0, or nothing "
                 "could be said"
             )
-        if not self.is_sampling and (self.top_k or self.top_p < 1):
-            raise ValueError(
-                "--top_k and --top_p are for drawing: they need --sampling_temperature "
-                "above 0, such as 1"
-            )
-        if self.exact_search and self.beam_size == 1:
-            raise ValueError(
-                "--exact_search is of a beam: it needs --beam_size above 1"
-            )
+        self._check_effects()
         if self.is_sampling and self.beam_size > 1:
             raise ValueError(
                 f"--beam_size={self.beam_size} and --sampling_temperature do not go "
                 "together"
             )
+
+    def _check_effects(self) -> None:
+        """Raises ValueError for what would do nothing, if it is not the default."""
+        if not self.is_sampling:
+            drawing = "--sampling_temperature above 0, such as 1"
+            knobs.refuse_without_effect(self, _OF_DRAWING, drawing)
+        if self.beam_size == 1:
+            knobs.refuse_without_effect(self, _OF_BEAM, "--beam_size above 1")
 
     @property
     def is_sampling(self) -> bool:

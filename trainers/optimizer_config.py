@@ -4,6 +4,11 @@ import dataclasses
 
 from pipeline import knobs
 
+_OF_SCHEDULES = {
+    ("cosine", "linear"): ("final_rate",),
+    ("plateau",): ("plateau_factor", "plateau_patience"),
+}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
@@ -113,6 +118,10 @@ class ScheduleConfig:
             raise ValueError(
                 f"--plateau_patience must be positive, got {self.plateau_patience}"
             )
+        for others, names in _OF_SCHEDULES.items():
+            if self.schedule not in others:
+                needed = f"--schedule={' or '.join(others)}"
+                knobs.refuse_without_effect(self, names, needed)
 
     @property
     def depends_on_num_steps(self) -> bool:

@@ -60,6 +60,9 @@ def sized(
         shared: Whether both sides have one vocabulary.
         rng: Draws the initial weights.
         dtype: What it computes in.
+
+    Raises:
+        ValueError: If it cannot be had.
     """
     if asked.model == "repeat_vector":
         return repeat_vector.RepeatVector(
@@ -69,6 +72,8 @@ def sized(
             rng=rng,
             dtype=dtype,
         )
+    if asked.model == "rnn":
+        _check_ties(asked.transformer.tied_embeddings, shared=shared)
     recurrent = rnn.AttentiveRnn if asked.is_attentive else rnn.Rnn
     return {"rnn": recurrent, "transformer": transformer.Transformer}[asked.model](
         asked,
@@ -78,3 +83,13 @@ def sized(
         rng=rng,
         dtype=dtype,
     )
+
+
+def _check_ties(asked: str, *, shared: bool) -> None:
+    """Raises ValueError for ties of embeddings that recurrent models do not have."""
+    has = "all" if shared else "output"
+    if asked not in ("auto", has):
+        raise ValueError(
+            f"--tied_embeddings={asked} is not for --model=rnn, which has {has} with "
+            f"{'one vocabulary' if shared else 'two vocabularies'}; leave the flag out"
+        )

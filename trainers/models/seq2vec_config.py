@@ -5,6 +5,11 @@ import dataclasses
 from pipeline import knobs
 from trainers.models import config as model_config
 
+_OF_HEADS = {
+    "classes": ("head_units", "head_dropout_rate", "class_weights"),
+    "embedding": ("temperature", "encoders"),
+}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
@@ -90,7 +95,8 @@ class HeadConfig:
         "Width of a dense ReLU layer after it, a multiple of 8; 0 for none.",
     )
     head_dropout_rate: float = knobs.knob(
-        0.1, "Share of the vector, and of that layer's output, dropped."
+        0.1,
+        "Of --head=classes: share of the vector, and of that layer's output, dropped.",
     )
     class_weights: str = knobs.knob(
         "none",
@@ -107,10 +113,8 @@ class HeadConfig:
             )
         if not self.temperature > 0:
             raise ValueError(f"--temperature must be positive, got {self.temperature}")
-        if self.head == "embedding" and self.head_units:
-            raise ValueError("--head_units is of --head=classes")
-        if self.head == "embedding" and self.class_weights != "none":
-            raise ValueError("--class_weights is of --head=classes")
+        other = "embedding" if self.head == "classes" else "classes"
+        knobs.refuse_without_effect(self, _OF_HEADS[other], f"--head={other}")
         if not 0 <= self.head_dropout_rate <= 0.99:
             raise ValueError(
                 f"--head_dropout_rate must be in [0, 0.99], got "

@@ -25,9 +25,28 @@ def test_a_knob_was_chosen_if_it_has_not_its_default():
     assert knobs.chosen(Outer(inner=Inner(), path="y")) == ["path"]
 
 
+def test_a_knob_that_would_do_nothing_is_refused_unless_it_has_its_default():
+    knobs.refuse_without_effect(Inner(), ["size"], "--x")
+    knobs.refuse_without_effect(Inner(size=3), ["other"], "--x")
+    with pytest.raises(ValueError, match="^--size=3 needs --x; leave the flag out"):
+        knobs.refuse_without_effect(Inner(size=3), ["size"], "--x")
+
+
 def test_a_knob_needs_a_help_text():
     with pytest.raises(ValueError, match="help"):
         knobs.knob(1)
+
+
+def test_defaults_are_as_in_json_as_the_values_are():
+    """What an old checkpoint lacks is compared with what one was read from."""
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Several:
+        names: tuple[str, ...] = knobs.knob(("bias", "scale"), "Names.")
+        more: tuple[str, ...] = knobs.knob((), "More names.")
+
+    assert knobs.defaults(Several()) == {"names": ["bias", "scale"], "more": []}
+    assert knobs.defaults(Several()) == knobs.fixed_leaves(Several())
 
 
 def test_the_defaults_of_fixed_knobs_are_those_of_the_dataclass():

@@ -4,6 +4,7 @@ from pipeline import config as pipeline_config
 from pipeline import exits
 from trainers import config, decoding_config, optimizer_config, strategy_config
 from trainers.models import config as model_config
+from trainers.models import seq2vec_config
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,7 @@ def test_other_words_for_checkpoints_are_refused(which):
         {"save_every_secs": 0.0},
         {"profile_steps": "30-20"},
         {"profile_steps": "x"},
+        {"profile_steps": "20-30", "num_steps": 29},
         {"seed": -1},
     ],
 )
@@ -49,6 +51,45 @@ def test_a_run_that_cannot_be_is_refused(given):
 def test_a_schedule_that_cannot_be_is_refused(given):
     with pytest.raises(ValueError, match=f"--{next(iter(given))}"):
         optimizer_config.ScheduleConfig(**given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"final_rate": 0.1},
+        {"final_rate": 0.1, "schedule": "plateau"},
+        {"plateau_factor": 0.9},
+        {"plateau_patience": 3, "schedule": "cosine"},
+    ],
+)
+def test_what_is_of_another_schedule_is_refused(given):
+    told = f"--{next(iter(given))}=.* needs --schedule=.*; leave the flag out"
+    with pytest.raises(ValueError, match=told):
+        optimizer_config.ScheduleConfig(**given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"head_units": 8, "head": "embedding"},
+        {"head_dropout_rate": 0.2, "head": "embedding"},
+        {"class_weights": "balanced", "head": "embedding"},
+        {"temperature": 0.1},
+        {"encoders": "two"},
+    ],
+)
+def test_what_is_of_another_head_is_refused(given):
+    told = f"--{next(iter(given))}=.* needs --head=.*; leave the flag out"
+    with pytest.raises(ValueError, match=told):
+        seq2vec_config.HeadConfig(**given)
+
+
+@pytest.mark.parametrize("head", ["classes", "embedding"])
+@pytest.mark.parametrize("schedule", ["plateau", "linear", "constant"])
+def test_every_default_goes_with_every_head_and_schedule(head, schedule):
+    """A run's own flagfile has all of them, and repeats the run."""
+    seq2vec_config.HeadConfig(head=head)
+    optimizer_config.ScheduleConfig(schedule=schedule)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +112,11 @@ def test_a_validation_that_cannot_be_is_refused(given):
         {"length_penalty": float("nan")},
         {"top_p": 0.0, "sampling_temperature": 1.0},
         {"top_k": 3},
+        {"top_p": 0.5},
+        {"sampling_seed": 3},
+        {"exact_search": True},
+        {"length_penalty": 0.6},
+        {"length_penalty": 0.6, "sampling_temperature": 1.0},
         {"sampling_seed": -1},
         {"max_length_ratio": 0.0, "max_length_offset": 0},
         {"beam_size": 2, "sampling_temperature": 1.0},
