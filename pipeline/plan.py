@@ -210,7 +210,10 @@ class Plan:
             too_long += int((~kept).sum())
         for epoch in range(max(len(shard.lengths) for shard in self.shards)):
             if not any(self._kept(shard, epoch).any() for shard in every):
-                raise ValueError("no pair is left to train on; raise --max_length")
+                raise ValueError(
+                    f"--max_length={self._max_length} leaves no pair to train on; "
+                    "raise it"
+                )
         return Counts(examples, too_long)
 
     def _pool(self, epoch: int, pool: int) -> pools_lib.Pool:

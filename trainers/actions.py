@@ -96,7 +96,8 @@ class Log:
         self._events.scalars(step, {**metrics, **timing})
         loss = "not finite" if metrics["loss"] is None else f"{metrics['loss']:.3f}"
         self._bar.update(
-            note=f"loss {loss}, {timing[self._task.rate]:,.0f} {self._task.targets}/s"
+            note=f"loss {loss}, {timing[self._task.rate]:,.0f} {self._task.targets}/s, "
+            f"{100 * timing['input_wait_fraction']:.1f} % of it waiting for data"
         )
 
     def _timing(

@@ -310,7 +310,7 @@ def test_a_plan_of_nothing_is_refused():
         budget=bucketing.Budget(16),
     )
     shard = visits.Shard((np.array([[9, 9]], np.uint16),))
-    with pytest.raises(ValueError, match="--max_length"):
+    with pytest.raises(ValueError, match="--max_length=5 leaves no pair"):
         plan_lib.Plan([shard], buckets, pool_examples=10, max_length=5, seed=1)
 
 
