@@ -282,11 +282,12 @@ def long_text(tmp_path_factory):
     return folder / "data"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("budget", "way_out"),
     [
         ("40_000", "lower --tokens_per_batch or --attention_budget"),
-        pytest.param("auto", "lower --max_length", marks=pytest.mark.long),
+        ("auto", "lower --max_length"),
     ],
 )
 def test_a_batch_that_memory_has_no_room_for_is_refused(
