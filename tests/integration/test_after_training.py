@@ -150,6 +150,7 @@ def test_damaged_training_data_is_named_under_baseline(workdir, data_dir, tmp_pa
     assert f"{shard}: record 99: its data does not match" in done.stderr
 
 
+@pytest.mark.long
 def test_more_checkpoints_than_there_are_is_missing_input(workdir):
     done = programs.run(
         "trainers.evaluate", f"--workdir={workdir}", "--checkpoints=average:9"
@@ -180,6 +181,7 @@ def test_attention_is_drawn_for_each_line_that_says_something(workdir, tmp_path)
     assert account["hypothesis"] == out.split("\n")[2]
 
 
+@pytest.mark.long
 def test_a_layer_that_is_not_there_is_refused(workdir, tmp_path):
     done = programs.run(
         "trainers.translate",

@@ -133,6 +133,7 @@ def test_a_given_model_of_one_segmentation_is_refused_with_subword_samples(
     assert "shared.model has one segmentation" in line
 
 
+@pytest.mark.long
 def test_models_of_another_build_give_the_same_shards_and_may_be_mixed(
     corpus, built, tmp_path
 ):

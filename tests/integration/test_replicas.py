@@ -108,8 +108,8 @@ def test_devices_of_one_host_make_the_run_of_one(sharded, alone, tmp_path, count
     _assert_one_trace(tmp_path)
 
 
+@pytest.mark.long
 def test_an_lstm_trains_on_devices_of_one_host(sharded, tmp_path):
-    """Its forget gates begin open in every copy."""
     more = ("--model=rnn", "--cell=lstm", "--num_steps=2")
     programs.succeed(TRAIN, *_flags(sharded, tmp_path, *_mirrored(2), *more))
     summary = json.loads((tmp_path / "summary.json").read_text())
@@ -235,9 +235,10 @@ def _children(process: subprocess.Popen) -> list[int]:
     return [int(number) for number in path.read_text().split()]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("num_workers", "lost"),
-    [(2, 1), pytest.param(2, 0, marks=pytest.mark.long)],
+    [(2, 1), (2, 0)],
 )
 def test_a_lost_worker_ends_the_run_which_goes_on_exactly(
     sharded, alone, tmp_path, num_workers, lost

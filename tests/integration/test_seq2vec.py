@@ -75,6 +75,7 @@ def test_a_run_says_what_it_did_in_the_words_of_classes(whole):
     assert json.loads((whole / "labels.json").read_text()) == [*small_labels.CLASSES]
 
 
+@pytest.mark.long
 def test_killed_and_started_again_it_ends_with_the_same_bytes(
     labelled, whole, tmp_path
 ):
@@ -220,6 +221,7 @@ def test_a_page_serves_classes_and_their_probabilities(whole, tmp_path):
     assert page.texts["score"] == shares
 
 
+@pytest.mark.long
 def test_inspect_shows_texts_and_their_labels(labelled):
     page = programs.succeed(
         "pipeline.inspect",

@@ -211,6 +211,7 @@ def test_a_full_disk_is_exit_code_74(workdir):
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.long
 def test_on_a_terminal_it_asks_for_each_line_until_ctrl_d(workdir):
     master, slave = pty.openpty()
     process = subprocess.Popen(

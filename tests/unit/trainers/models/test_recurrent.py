@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests import programs
 from trainers.models import additive_attention, attention, cells, recurrent
 
 T, B, D, S, A = 4, 3, 5, 6, 5
@@ -154,3 +155,21 @@ def test_what_the_loop_keeps_in_16_bits_is_32_wide_where_it_adds_up():
     outputs, states = layer(values, layer.zero_state(B, tf.bfloat16))
     assert outputs.dtype == tf.bfloat16
     assert states[0].dtype == tf.float32
+
+
+MIRRORED = """
+import numpy as np
+from pipeline import runtime
+runtime.start(cpu_devices=2)
+import tensorflow as tf
+from trainers.models import recurrent
+with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    layer = recurrent.Recurrent("lstm", 8, 4, rng=np.random.default_rng(1))
+for copy in layer.input.bias.values:
+    assert copy.numpy().tolist() == [0.0] * 4 + [1.0] * 4 + [0.0] * 8
+"""
+
+
+def test_forget_gates_begin_open_in_every_copy():
+    done = programs.run_code(MIRRORED)
+    assert done.returncode == 0, done.stderr

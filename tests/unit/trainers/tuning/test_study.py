@@ -152,6 +152,7 @@ sys.exit(exits.run(fill))
 """
 
 
+@pytest.mark.long
 def test_a_full_disk_is_exit_code_74(tmp_path):
     """FAULTS 3."""
     done = programs.run_code(LIMITED, str(tmp_path))
