@@ -219,6 +219,7 @@ def test_inspect_shows_the_buckets_and_ends_with_json(data_dir, tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.long
 def test_inspect_shows_the_valid_split_of_the_directory_whatever_the_mixture(
     data_dir, tmp_path
 ):

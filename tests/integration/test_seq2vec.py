@@ -108,11 +108,12 @@ def test_evaluate_scores_beside_baselines_and_draws_the_confusions(labelled, who
     assert (whole / "confusions_valid.png").read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
         (lambda shard: damage.flip_a_bit(shard, -30), "does not match its checksum"),
-        pytest.param(pathlib.Path.unlink, "is gone", marks=pytest.mark.long),
+        (pathlib.Path.unlink, "is gone"),
     ],
     ids=["a flipped bit", "removed"],
 )

@@ -53,8 +53,9 @@ def test_a_directory_on_a_remote_file_system_is_verified(data_dir):
     assert f"file://{data_dir}: 340 records in 5 shards are as the man" in out
 
 
-def test_a_sample_goes_on_in_the_next_shard(data_dir):
-    out = programs.succeed(VERIFY, f"--data_dir={data_dir}", "--sample=150")
+def test_a_sample_goes_on_in_the_next_shard(data_dir, capsys):
+    verify.main(verify.VerifyConfig(data_dir=str(data_dir), sample=150))
+    out = capsys.readouterr().out
     shown = collections.Counter(line.split("\t")[0] for line in out.split("\n"))
     assert shown["train"] == 150
     facts = manifest.read(data_dir)
