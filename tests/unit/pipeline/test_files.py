@@ -53,7 +53,10 @@ def test_a_device_or_a_pipe_is_written_and_not_replaced(tmp_path):
     )
     with reader:
         files.write_whole(pipe, "one")
-        assert reader.communicate()[0] == "one\n"
+        try:
+            assert reader.communicate(timeout=10)[0] == "one\n"
+        finally:
+            reader.kill()  # nobody may have written to it
     assert pipe.is_fifo()
 
 
