@@ -185,7 +185,17 @@ def _check_shard(
     sidecar = sidecars.lengths_path(path)
     if files.sha256(sidecar) != shard.lengths_sha256:
         raise _wrong(sidecar, "its SHA-256 differs from the manifest's")
-    wanted = sidecars.read_lengths(path, shard.records).astype(np.int64)
+    unknown = _check_ids(path, shard.records, sizes)
+    if num_labels:
+        _check_labels(path, num_labels)
+    return unknown
+
+
+def _check_ids(
+    path: locations.Location, num_records: int, sizes: tuple[int, int]
+) -> collections.Counter[str]:
+    """Reads the ids of a shard; returns what is unknown, of each side and records."""
+    wanted = sidecars.read_lengths(path, num_records).astype(np.int64)
     first = 0
     unknown = collections.Counter[str]()
     for src, tgt, lengths in records.read_ids(path, _BATCH_RECORDS):
@@ -212,15 +222,17 @@ def _check_shard(
             )
         unknown["records"] += int(has_unknown.sum())
         first += len(lengths)
-    if first != shard.records:
-        raise _wrong(path, f"{first} records, the manifest says {shard.records}")
-    if num_labels:
-        ids = records.read_label_ids(path)
-        outside = (ids < 0) | (ids >= num_labels)
-        if outside.any():
-            record = int(np.argmax(outside))
-            raise _wrong(path, f"record {record}: label {ids[record]}, which is none")
+    if first != num_records:
+        raise _wrong(path, f"{first} records, the manifest says {num_records}")
     return unknown
+
+
+def _check_labels(path: locations.Location, num_labels: int) -> None:
+    ids = records.read_label_ids(path)
+    outside = (ids < 0) | (ids >= num_labels)
+    if outside.any():
+        record = int(np.argmax(outside))
+        raise _wrong(path, f"record {record}: label {ids[record]}, which is none")
 
 
 def _check_histogram(

@@ -25,6 +25,7 @@ from trainers import lines as lines_lib
 
 if TYPE_CHECKING:
     from trainers import attention_pictures, translation
+    from trainers.decoding import decoder
 
 _CHUNK_LINES = 4096  # sorted by length together
 _PROMPT = "> "
@@ -91,41 +92,68 @@ class TranslateConfig:
 
 def main(asked: TranslateConfig) -> None:
     """Translates or scores until the input ends."""
-    files.check_target(asked.output, "--output")
-    for path in (asked.input, asked.prefix_file, asked.target):
-        # A pipe is as good: <(zcat FILE.gz)
-        if path and (not pathlib.Path(path).exists() or pathlib.Path(path).is_dir()):
-            raise exits.Refusal(exits.MISSING_INPUT, f"{path}: no such file")
-    runs = [
-        binding.parse_or_exit(
-            [
-                "",
-                f"--flagfile={run_directory.flagfile_of_texts(pathlib.Path(workdir))}",
-            ],
-            config.Seq2SeqConfig,
-            "",
-        )
-        for workdir in (asked.weights.workdir, *asked.decoding.ensemble)
-    ]
+    _check_files(asked)
+    runs = _runs(asked)
     workdir = pathlib.Path(asked.weights.workdir)
-    for run in runs:
-        decoding_config.check_decodable(run.model, asked.decoding)
-    decoding_config.check_attentive(runs[0].model, asked.attention)
     vocabularies = vocabulary.load_copy(workdir / run_directory.VOCABULARY)
     runtime.start()
-    from trainers import attention_maps, out_of_memory, restoring, translation
+    from trainers import restoring
 
     model, which = restoring.load_together(
         runs, asked.weights, asked.decoding.ensemble, vocabularies
     )
     progress.logger.info("using %s", which)
-    if asked.score:
-        scorer = translation.Scorer(
-            model, vocabularies, max_tokens=asked.decoding.max_source_tokens
-        )
-        with out_of_memory.refused("scoring", "lower --max_source_tokens"):
-            _run(asked, functools.partial(_scores, scorer))
-        return
+    (_score if asked.score else _translate)(asked, model, vocabularies)
+
+
+def _check_files(asked: TranslateConfig) -> None:
+    """Refuses files that cannot be read or written, before TensorFlow starts."""
+    files.check_target(asked.output, "--output")
+    for path in (asked.input, asked.prefix_file, asked.target):
+        # A pipe is as good: <(zcat FILE.gz)
+        if path and (not pathlib.Path(path).exists() or pathlib.Path(path).is_dir()):
+            raise exits.Refusal(exits.MISSING_INPUT, f"{path}: no such file")
+
+
+def _runs(asked: TranslateConfig) -> list[config.Seq2SeqConfig]:
+    """Returns the flags of the runs, or refuses those that cannot decode."""
+    workdirs = (asked.weights.workdir, *asked.decoding.ensemble)
+    flagfiles = [
+        run_directory.flagfile_of_texts(pathlib.Path(workdir)) for workdir in workdirs
+    ]
+    runs = [
+        binding.parse_or_exit(["", f"--flagfile={path}"], config.Seq2SeqConfig, "")
+        for path in flagfiles
+    ]
+    for run in runs:
+        decoding_config.check_decodable(run.model, asked.decoding)
+    decoding_config.check_attentive(runs[0].model, asked.attention)
+    return runs
+
+
+def _score(
+    asked: TranslateConfig,
+    model: "decoder.Decodable",
+    vocabularies: vocabulary.Vocabularies,
+) -> None:
+    """Writes log-probabilities until the input ends."""
+    from trainers import out_of_memory, translation
+
+    scorer = translation.Scorer(
+        model, vocabularies, max_tokens=asked.decoding.max_source_tokens
+    )
+    with out_of_memory.refused("scoring", "lower --max_source_tokens"):
+        _run(asked, functools.partial(_scores, scorer))
+
+
+def _translate(
+    asked: TranslateConfig,
+    model: "decoder.Decodable",
+    vocabularies: vocabulary.Vocabularies,
+) -> None:
+    """Writes translations until the input ends, and draws them if asked to."""
+    from trainers import out_of_memory, translation
+
     translator = translation.Translator(
         model,
         vocabularies,
@@ -133,14 +161,7 @@ def main(asked: TranslateConfig) -> None:
         n_best=asked.n_best,
         has_prefixes=asked.prefix_file is not None,
     )
-    pictures = None
-    if asked.attention.attention_dir:
-        from trainers import attention_pictures
-
-        reader = attention_maps.Reader(
-            model, vocabularies, max_source_tokens=asked.decoding.max_source_tokens
-        )
-        pictures = attention_pictures.Pictures(asked.attention, reader)
+    pictures = _pictures(asked, model, vocabularies)
     with out_of_memory.decoding_refused(asked.decoding):
         _run(asked, functools.partial(_translations, translator, asked, pictures))
     if translator.num_cut:
@@ -149,6 +170,22 @@ def main(asked: TranslateConfig) -> None:
             translator.num_cut,
             asked.decoding.max_source_tokens,
         )
+
+
+def _pictures(
+    asked: TranslateConfig,
+    model: "decoder.Decodable",
+    vocabularies: vocabulary.Vocabularies,
+) -> "attention_pictures.Pictures | None":
+    """Returns what draws where the model looks, or None."""
+    if not asked.attention.attention_dir:
+        return None
+    from trainers import attention_maps, attention_pictures
+
+    reader = attention_maps.Reader(
+        model, vocabularies, max_source_tokens=asked.decoding.max_source_tokens
+    )
+    return attention_pictures.Pictures(asked.attention, reader)
 
 
 def _translations(

@@ -248,8 +248,8 @@ def _forward(
     return _Trace(recurrent.stack(states), kept[:-2], attended, contexts)
 
 
-class _Found(NamedTuple):
-    """Gradients by what every position read, arrays of T elements.
+class _Read(NamedTuple):
+    """Gradients by what a position read, or all positions: then with T in front.
 
     Attributes:
         by_projected: By P, [B, G].
@@ -257,9 +257,21 @@ class _Found(NamedTuple):
         by_context: By c, [B, M].
     """
 
-    by_projected: tf.TensorArray
-    by_product: tf.TensorArray
-    by_context: tf.TensorArray
+    by_projected: tf.Tensor
+    by_product: tf.Tensor
+    by_context: tf.Tensor
+
+
+class _Shared(NamedTuple):
+    """Gradients by what all positions read, of 32 bits at least.
+
+    Attributes:
+        by_keys: By W s + U h + b over v, [B, S, A].
+        by_score: By v, [A].
+    """
+
+    by_keys: tf.Tensor
+    by_score: tf.Tensor
 
 
 def _backward(
@@ -271,72 +283,102 @@ def _backward(
 ) -> tuple[tf.Tensor, ...]:
     """Returns the gradients by all that `_over_time` differentiates, in its order."""
     narrow = weights.score.dtype
+    read, shared, by_initial = _backward_over_time(
+        cell, trace, upstream, memory, weights
+    )
+    by_values = tf.matmul(
+        tf.cast(tf.transpose(trace.attended, [1, 2, 0]), narrow),
+        tf.transpose(read.by_context, [1, 0, 2]),
+    )
+    of_context = tf.matmul(
+        tf.reshape(trace.contexts, [-1, memory.values.shape[2]]),
+        tf.reshape(read.by_projected, [-1, weights.of_context.shape[1]]),
+        transpose_a=True,
+    )
+    return (
+        read.by_projected,
+        tf.cast(shared.by_keys, narrow) * weights.score,
+        by_values,
+        recurrent.weight_gradient(trace.states[0], read.by_product),
+        of_context,
+        tf.cast(shared.by_score, narrow),
+        *by_initial,
+    )
+
+
+def _backward_over_time(
+    cell: cells.Cell,
+    trace: _Trace,
+    upstream: cells.State,
+    memory: Memory,
+    weights: Weights,
+) -> tuple[_Read, _Shared, cells.State]:
+    """Returns what goes back from the last position to the first, and to its state."""
+    wide, narrow = trace.attended.dtype, weights.score.dtype
     length = tf.shape(trace.attended)[0]
-    width = weights.of_context.shape[1]
 
     def step(
         position: tf.Tensor, by_state: Any, by_keys: Any, by_score: Any, found: Any
     ) -> Any:
-        before = recurrent.at(trace.states, position)
         by_after = recurrent.add(by_state, (upstream[0][position],))
-        by_projected, by_recurrent, by_before = cell.backward(
-            by_after,
-            recurrent.read(trace.saved, position),
-            before,
-            recurrent.at(trace.states, position + 1),
+        read, shared, by_before = _step_backward(
+            cell, trace, position, by_after, upstream[1][position], memory, weights
         )
-        by_projected = tf.cast(by_projected, narrow)
-        by_context = upstream[1][position] + tf.matmul(
-            by_projected, weights.of_context, transpose_b=True
-        )
-        product = tf.matmul(tf.cast(before[0], narrow), weights.of_state[:, width:])
-        tanh = _tanh(memory.keys, product)
-        slope, by_scores = _attention_backward(
-            tanh, trace.attended[position], by_context, memory.values
-        )
-        by_query = tf.reduce_sum(slope, 1) * weights.score
-        by_product = tf.concat([tf.cast(by_recurrent, narrow), by_query], axis=1)
-        through = tf.matmul(by_product, weights.of_state, transpose_b=True)
-        by_before = recurrent.add(by_before, (precision.precise(through),))
-        kept = (by_projected, by_product, by_context)
-        by_keys += precision.precise(slope)
-        by_score += _score_gradient(tanh, by_scores)
         return (
-            *(position - 1, by_before, by_keys, by_score),
-            recurrent.write(found, position, kept),
+            *(position - 1, by_before, by_keys + shared.by_keys),
+            by_score + shared.by_score,
+            recurrent.write(found, position, read),
         )
 
-    wide = trace.attended.dtype
-    zeros = tuple(tf.zeros_like(part[0]) for part in trace.states)
     _, by_initial, by_keys, by_score, found = tf.while_loop(
         lambda position, *_: position >= 0,
         step,
         (
             length - 1,
-            zeros,
+            tuple(tf.zeros_like(part[0]) for part in trace.states),
             tf.zeros_like(memory.keys, wide),
             tf.zeros_like(weights.score, wide),
-            recurrent.arrays(3, narrow, length),
+            recurrent.arrays(len(_Read._fields), narrow, length),
         ),
     )
-    by_projected, by_product, by_contexts = recurrent.stack(found)
-    by_values = tf.matmul(
-        tf.cast(tf.transpose(trace.attended, [1, 2, 0]), narrow),
-        tf.transpose(by_contexts, [1, 0, 2]),
+    return _Read(*recurrent.stack(found)), _Shared(by_keys, by_score), by_initial
+
+
+def _step_backward(
+    cell: cells.Cell,
+    trace: _Trace,
+    position: tf.Tensor,
+    by_after: cells.State,
+    by_output: tf.Tensor,
+    memory: Memory,
+    weights: Weights,
+) -> tuple[_Read, _Shared, cells.State]:
+    """Returns the gradients of `_step`; `by_output`, [B, M], comes from above."""
+    narrow = weights.score.dtype
+    width = weights.of_context.shape[1]
+    before = recurrent.at(trace.states, position)
+    by_projected, by_recurrent, by_before = cell.backward(
+        by_after,
+        recurrent.read(trace.saved, position),
+        before,
+        recurrent.at(trace.states, position + 1),
     )
-    of_context = tf.matmul(
-        tf.reshape(trace.contexts, [-1, memory.values.shape[2]]),
-        tf.reshape(by_projected, [-1, width]),
-        transpose_a=True,
+    by_projected = tf.cast(by_projected, narrow)
+    by_context = by_output + tf.matmul(
+        by_projected, weights.of_context, transpose_b=True
     )
+    product = tf.matmul(tf.cast(before[0], narrow), weights.of_state[:, width:])
+    tanh = _tanh(memory.keys, product)
+    slope, by_scores = _attention_backward(
+        tanh, trace.attended[position], by_context, memory.values
+    )
+    by_query = tf.reduce_sum(slope, 1) * weights.score
+    by_product = tf.concat([tf.cast(by_recurrent, narrow), by_query], axis=1)
+    through = tf.matmul(by_product, weights.of_state, transpose_b=True)
     return (
-        by_projected,
-        tf.cast(by_keys, narrow) * weights.score,
-        by_values,
-        recurrent.weight_gradient(trace.states[0], by_product),
-        of_context,
-        tf.cast(by_score, narrow),
-        *by_initial,
+        _Read(by_projected, by_product, by_context),
+        _Shared(precision.precise(slope), _score_gradient(tanh, by_scores)),
+        recurrent.add(by_before, (precision.precise(through),)),
     )
 
 
