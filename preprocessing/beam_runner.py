@@ -73,7 +73,7 @@ class BeamRunner:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def survey(self, sources: Sequence[corpora.Source]) -> list[list[lines.FileFacts]]:
-        """Reads every file once, ranges of it at once."""
+        """Reads every file to its end, ranges of it at once."""
         self._sources = list(sources)
         beam_store.put(self._scratch, "job", beam_work.Job(self._build, self._sources))
         asked = list(beam_work.questions(self._sources))
@@ -95,12 +95,14 @@ class BeamRunner:
         beam_store.put(self._scratch, "numbers", numbers)
         return facts
 
-    def label_names(self) -> set[str]:
+    def label_names(self, renamed: dict[str, str] | None) -> set[str]:
         """Returns the names of the classes in rows that are not given as held out."""
         with self._pipeline("looking for labels") as pipeline:
             found = (
                 self._chunks(pipeline, train=True)
-                | beam_engine.each("Labels", beam_work.label_names, self._scratch)
+                | beam_engine.each(
+                    "Labels", beam_work.label_names, self._scratch, renamed
+                )
                 | beam.Distinct()
                 | beam.WithKeys(0)
             )

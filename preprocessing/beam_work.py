@@ -25,7 +25,6 @@ from preprocessing import (
     corpora,
     duplicates,
     encoder,
-    labels,
     line_ranges,
     lines,
     training_text,
@@ -144,10 +143,11 @@ def read(
     yield chunk_places.read(found, job.sources[found.source], longest)
 
 
-def label_names(scratch: str, chunk: chunks_lib.Chunk) -> Iterator[str]:
+def label_names(
+    scratch: str, renamed: dict[str, str] | None, chunk: chunks_lib.Chunk
+) -> Iterator[str]:
     """Yields the names of the classes, of rows not given as held out, each once."""
-    build = _job(scratch).build
-    yield from training_text.label_names(chunk, build, _renamed(scratch))
+    yield from training_text.label_names(chunk, _job(scratch).build, renamed)
 
 
 def fingerprints(
@@ -278,11 +278,6 @@ def _order(value: Any) -> Any:
 def _job(scratch: str) -> Job:
     job: Job = beam_store.get(scratch, "job")
     return job
-
-
-@functools.lru_cache(4)
-def _renamed(scratch: str) -> dict[str, str] | None:
-    return labels.renaming(_job(scratch).build.task)
 
 
 @functools.lru_cache(8)

@@ -25,6 +25,7 @@ class Recipe:
         src_model: SentencePiece model of the source.
         tgt_model: That of the target; None where there are labels.
         label_names: By id, where there are labels.
+        renamed: What `--label_map` says, read once for all workers.
         num_shards: Of each split.
         build: The settings.
     """
@@ -32,6 +33,7 @@ class Recipe:
     src_model: locations.Location
     tgt_model: locations.Location | None
     label_names: tuple[str, ...]
+    renamed: dict[str, str] | None
     num_shards: tuple[tuple[str, int], ...]
     build: config.BuildConfig
 
@@ -116,7 +118,11 @@ class Encoder:
         self._tgt: vocabulary.Vocabulary | None = None
         self._labels: labels.Labels | None = None
         if recipe.tgt_model is None:
-            self._labels = labels.Labels(recipe.label_names, recipe.build.task)
+            self._labels = labels.Labels(
+                recipe.label_names,
+                renamed=recipe.renamed,
+                soft=recipe.build.task.soft_labels,
+            )
         else:
             self._tgt = vocabulary.Vocabulary(recipe.tgt_model)
 

@@ -32,12 +32,23 @@ class UnknownLabelError(ValueError):
 class Labels:
     """The classes of a data directory."""
 
-    def __init__(self, names: Sequence[str], task: config.TaskConfig) -> None:
-        """Args: names: of the classes, by id. task: how a column is read."""
+    def __init__(
+        self,
+        names: Sequence[str],
+        *,
+        renamed: dict[str, str] | None = None,
+        soft: bool = False,
+    ) -> None:
+        """Takes what a column is read by.
+
+        Args:
+            names: Of the classes, by id.
+            renamed: What `renaming` returns.
+            soft: Whether a column holds a share of each class.
+        """
         self.names = tuple(names)
         self._ids = {name: index for index, name in enumerate(self.names)}
-        self._renamed = renaming(task)
-        self._soft = task.soft_labels
+        self._renamed, self._soft = renamed, soft
 
     def read(self, text: str) -> Label:
         """Returns the label that a column holds.

@@ -5,6 +5,7 @@ rows -> labels' names -> marks of duplicates -> subword models -> shards -> mani
 What looks at every row is a runner's work, the rest is done here.
 """
 
+import itertools
 import pathlib
 import shutil
 from collections.abc import Iterator, Sequence
@@ -46,14 +47,18 @@ class Runner(Protocol):
         """Gives back what it holds."""
 
     def survey(self, sources: Sequence[corpora.Source]) -> list[list[lines.FileFacts]]:
-        """Reads every file once, before anything is written.
+        """Reads every file to its end, before anything is written.
 
         Raises:
             exits.Refusal: If a file is not what its flags say.
         """
 
-    def label_names(self) -> set[str]:
-        """Returns the names of the classes in training rows and rows dealt by hash."""
+    def label_names(self, renamed: dict[str, str] | None) -> set[str]:
+        """Returns the names of the classes in training rows and rows dealt by hash.
+
+        Args:
+            renamed: See `labels.renaming`.
+        """
 
     def find_marks(self, scratch: pathlib.Path) -> dict[str, Any]:
         """Finds which rows are duplicates or held out too; returns the overlap.
@@ -125,12 +130,13 @@ class Making:
         Raises:
             exits.Refusal: If the data cannot be made into a data directory.
         """
-        label_names = self._label_names()
+        renamed = labels.renaming(self._build.task)
+        label_names = self._label_names(renamed)
         scratch = self._directory / "scratch"
         scratch.mkdir()
         overlap = self._runner.find_marks(scratch) if self._needs_marks() else {}
         models = self._models()
-        splits, accounts = self._encode(models, label_names)
+        splits, accounts = self._encode(models, label_names, renamed)
         shutil.rmtree(scratch)
         self._check(splits, accounts)
         for entry, account in zip(described, accounts, strict=False):
@@ -151,13 +157,17 @@ class Making:
         return done
 
     def _encode(
-        self, models: Sequence[pathlib.Path], label_names: tuple[str, ...]
+        self,
+        models: Sequence[pathlib.Path],
+        label_names: tuple[str, ...],
+        renamed: dict[str, str] | None,
     ) -> tuple[dict[str, manifest.Split], list[accounts_lib.Account]]:
         """Has the shards written; returns what became of each split and source."""
         recipe = encoder.Recipe(
             src_model=models[0],
             tgt_model=models[1] if len(models) > 1 else None,
             label_names=label_names,
+            renamed=renamed,
             num_shards=tuple(self._num_shards().items()),
             build=self._build,
         )
@@ -180,14 +190,14 @@ class Making:
         counts["train"] = self._build.output.num_shards
         return counts
 
-    def _label_names(self) -> tuple[str, ...]:
+    def _label_names(self, renamed: dict[str, str] | None) -> tuple[str, ...]:
         """Returns the names of the classes, by id: see `Runner.label_names`."""
         task = self._build.task
         if task.task != "labels":
             return ()
         if task.label_names:
             return task.label_names
-        return tuple(labels.in_order(self._runner.label_names()))
+        return tuple(labels.in_order(self._runner.label_names(renamed)))
 
     def _needs_marks(self) -> bool:
         """Returns whether a row can be a duplicate, or in two splits."""
@@ -236,17 +246,12 @@ class Making:
                 f"{self._runner.first_reason()}; see --train_src, --train or --corpus",
             )
         model = subwords.learn(
-            _chain(first, texts),
+            itertools.chain([first], texts),
             self._build.subwords,
             sides[0],
             self._build.cleaning.max_bytes,
         )
         files.write_bytes(path, model)
-
-
-def _chain(first: str, rest: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from rest
 
 
 def _write_pieces(model: pathlib.Path) -> None:

@@ -63,7 +63,7 @@ def _labelled(text: bytes, split: str | None, *, soft: bool = False):
     read = functools.partial(iter, [rows.Row(7, b"fine", (text,))])
     source = corpora.Source("a", split, 1, (), read_rows=read)
     (chunk,) = chunks.of_sources([source], 1000)
-    known = labels.Labels(task.label_names, task)
+    known = labels.Labels(task.label_names, soft=task.soft_labels)
     pairs, rejects = kept_pairs.of_chunk(chunk, None, build, known)
     return pairs.labels, [(reject.split, reject.reason) for reject in rejects]
 

@@ -9,13 +9,13 @@ def _task(**given) -> config.TaskConfig:
 
 
 def test_labels_are_stripped_and_have_the_ids_of_their_order():
-    known = labels.Labels(("neg", "pos"), _task())
+    known = labels.Labels(("neg", "pos"))
     assert [known.read(text) for text in (" pos", "neg")] == [(1, ()), (0, ())]
 
 
 def test_a_label_that_training_did_not_have_is_named():
     with pytest.raises(labels.UnknownLabelError, match="'maybe' is none of the 2"):
-        labels.Labels(("neg", "pos"), _task()).read("maybe")
+        labels.Labels(("neg", "pos")).read("maybe")
 
 
 def test_numbers_are_ordered_by_value():
@@ -43,7 +43,8 @@ def test_a_map_renames_labels_given_inline_or_as_a_file(tmp_path, as_file):
     if as_file:
         (tmp_path / "map.tsv").write_text("0\tneg\r\n1\tpos\n")
         entries = (str(tmp_path / "map.tsv"),)
-    known = labels.Labels(("neg", "pos"), _task(label_map=entries))
+    renamed = labels.renaming(_task(label_map=entries))
+    known = labels.Labels(("neg", "pos"), renamed=renamed)
     assert known.read("1").id == 1
     with pytest.raises(labels.UnknownLabelError, match="does not have '2'"):
         known.read("2")
@@ -62,7 +63,7 @@ def test_a_map_that_cannot_be_read_is_refused(entries, message):
     "text", ["0.25 0.75", "0.25,0.75", "[0.25, 0.75]", '{"b": 0.75, "a": 0.25}']
 )
 def test_shares_are_read_in_every_notation(text):
-    known = labels.Labels(("a", "b"), _task(soft_labels=True, label_names=("a", "b")))
+    known = labels.Labels(("a", "b"), soft=True)
     assert known.read(text) == (1, (0.25, 0.75))
 
 
@@ -74,6 +75,6 @@ def test_shares_are_read_in_every_notation(text):
     ],
 )
 def test_shares_that_are_none_are_errors(text):
-    known = labels.Labels(("a", "b"), _task(soft_labels=True, label_names=("a", "b")))
+    known = labels.Labels(("a", "b"), soft=True)
     with pytest.raises(ValueError, match="."):
         known.read(text)
