@@ -11,13 +11,14 @@ builds of 200 million rows loses one.
 """
 
 import hashlib
+import os
 import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from pipeline import files
+from pipeline import files, manifest
 from preprocessing import chunks, cleaning, config, rows, splitting
 
 KEEP, IS_DUPLICATE, IS_OVERLAP = 0, 1, 2
@@ -27,7 +28,6 @@ _MAX_PARTITIONS = 256
 _DEFAULT_PARTITIONS = 64
 _TOGETHER = 100  # rows that are cleaned together first, one by one if that fails
 WHOLE, PAIR = 1, 2  # bits of what a fingerprint is of: all of a row, one of its pairs
-_SPLITS = ("train", "valid", "test")
 _FINGERPRINT = np.dtype(
     [("src", "<u8"), ("pair", "<u8"), ("row", "<u8"), ("split", "u1"), ("of", "u1")]
 )
@@ -60,7 +60,7 @@ class Fingerprinter:
             src = row.src.strip()
             texts = dict.fromkeys(map(bytes.strip, row.references))
             source = _hash(src)
-            place = (chunk.first_row + number, _SPLITS.index(split))
+            place = (chunk.first_row + number, manifest.SPLITS.index(split))
             whole = _hash(b"\x1f".join((src, *sorted(texts))))
             if len(texts) == 1:
                 found.append((source, whole, *place, WHOLE | PAIR))
@@ -141,13 +141,24 @@ def find(
     paths = [folder / f"part-{index}" for index in range(count)]
     held_out: list[np.ndarray] = []
     last_row = _partition(fingerprints, paths, held_out)
-    marks = np.memmap(folder / "marks", np.uint8, "w+", shape=(last_row + 2,))
+    marks = _marks_on_disk(folder / "marks", last_row + 2)
     held = np.concatenate([np.zeros(0, _FINGERPRINT), *held_out])
-    totals = {name: {"pairs": 0, "sources": 0} for name in _SPLITS[1:]}
+    totals = {name: {"pairs": 0, "sources": 0} for name in manifest.SPLITS[1:]}
     for path in paths:
         _resolve(np.fromfile(path, _FINGERPRINT), held, bounds, marks, totals)
         path.unlink()
     return Marks(marks, totals)
+
+
+def _marks_on_disk(path: pathlib.Path, size: int) -> np.ndarray:
+    """Returns zeros in a file, uint8 [size].
+
+    The disk has room for all of them from now on: one that is full in the midst of a
+    mapped file is a SIGBUS, which nothing can tell.
+    """
+    with files.named(path), path.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, size)
+    return np.memmap(path, np.uint8, "r+", shape=(size,))
 
 
 def _partition(
@@ -207,7 +218,7 @@ def _resolve(
         ordered = part[order]
         again = (ordered[key][1:] == ordered[key][:-1]) & is_whole[order][1:]
         marks[ordered["row"][1:][again]] = IS_DUPLICATE
-    for index, name in enumerate(_SPLITS[1:], start=1):
+    for index, name in enumerate(manifest.SPLITS[1:], start=1):
         there = held[held["split"] == index]
         pairs = np.isin(part["pair"], there["pair"]) & is_pair
         sources = np.isin(part["src"], there["src"]) & is_whole

@@ -15,7 +15,6 @@ from preprocessing import (
     corpora,
     duplicates,
     encoder,
-    labels,
     lines,
     shards,
     training_text,
@@ -48,7 +47,7 @@ class LocalRunner:
         self._pool.__exit__(kind, error, trace)
 
     def survey(self, sources: Sequence[corpora.Source]) -> list[list[lines.FileFacts]]:
-        """Reads every file once, before anything is written."""
+        """Reads every file to its end, before anything is written."""
         shards.allow_open(
             self._build.output.num_shards, self._build.subwords.subword_samples
         )
@@ -66,9 +65,8 @@ class LocalRunner:
         ]
         return facts
 
-    def label_names(self) -> set[str]:
+    def label_names(self, renamed: dict[str, str] | None) -> set[str]:
         """Returns the names of the classes in training rows and rows dealt by hash."""
-        renamed = labels.renaming(self._build.task)
         names = set()
         for chunk in self._chunks():
             names |= training_text.label_names(chunk, self._build, renamed)
@@ -127,6 +125,8 @@ class LocalRunner:
             return writer.close(), writer.accounts
         finally:
             writer.abandon()
+            # A network file system keeps a folder as long as a file in it is mapped.
+            self._marks = duplicates.Marks()
 
     def _chunks(self) -> Iterator[chunks.Chunk]:
         return chunks.of_sources(self._sources, self._build.cleaning.max_bytes)
