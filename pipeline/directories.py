@@ -39,11 +39,11 @@ def recover(target: pathlib.Path) -> None:
     """Puts right what killed programs left; call it with the lock held."""
     for replaced in _left_over(target, "replaced"):
         if target.exists():
-            _remove(replaced)
+            _discard(replaced, target)
         else:  # killed between the two renames of a swap
             replaced.rename(target)
     for stale in _left_over(target, "tmp"):
-        shutil.rmtree(stale)
+        _remove(stale)
 
 
 @contextlib.contextmanager
@@ -128,18 +128,25 @@ def _swap(partial: pathlib.Path, target: pathlib.Path) -> None:
         raise
     files.fsync(target.parent)
     if replaced.exists():
-        _remove(replaced)
+        _discard(replaced, target)
 
 
-def _remove(replaced: pathlib.Path) -> None:
-    """Removes what has been replaced, as far as can be.
+def _discard(replaced: pathlib.Path, target: pathlib.Path) -> None:
+    """Removes what has been replaced, which `recover` must never put back."""
+    stale = beside(target, f".tmp-{os.getpid()}-{secrets.token_hex(4)}")
+    replaced.rename(stale)
+    _remove(stale)
+
+
+def _remove(stale: pathlib.Path) -> None:
+    """Removes a directory, as far as can be.
 
     A network file system keeps files that a program on another machine still reads.
     """
-    shutil.rmtree(replaced, ignore_errors=True)
-    if replaced.exists():
+    shutil.rmtree(stale, ignore_errors=True)
+    if stale.exists():
         progress.logger.warning(
-            "%s: was replaced and cannot be removed yet, as when a program reads it; "
-            "the next build tries again",
-            replaced,
+            "%s: is of no use any more and cannot be removed yet, as when a program "
+            "reads it; the next build tries again",
+            stale,
         )
