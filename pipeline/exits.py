@@ -104,14 +104,14 @@ def run(main: Callable[[], int | None]) -> int:
         known = code_of(error)
         if known is None:
             raise
-        return _say(_told(error), known)
+        return _say(told(error), known)
     return code
 
 
-def _told(error: OSError) -> str:
+def told(error: OSError) -> str:
     """Returns an error of the file system with its file and, maybe, a way out.
 
-    >>> _told(OSError(errno.EROFS, "Read-only file system", "a.txt"))
+    >>> told(OSError(errno.EROFS, "Read-only file system", "a.txt"))
     'a.txt: Read-only file system; name a place that can be written'
     """
     way_out = _WAYS_OUT.get(error.errno or 0)

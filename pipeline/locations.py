@@ -4,6 +4,7 @@ A name with a scheme, such as `gs://bucket/data`, is read through `tf.io.gfile`;
 other is a path. Both are asked the same few questions, in the words of `pathlib`.
 """
 
+import contextlib
 import fnmatch
 import pathlib
 import posixpath
@@ -69,18 +70,24 @@ class RemotePath:
 
     def read_bytes(self) -> bytes:
         """Returns its content."""
+        with self.open("rb") as file:
+            return file.read()
+
+    @contextlib.contextmanager
+    def open(self, mode: str) -> Iterator[IO[bytes]]:
+        """Opens it for reading bytes, with mode `rb`, while the block runs.
+
+        Raises:
+            exits.Refusal: If it cannot be read, which TensorFlow sees when it reads.
+        """
+        opened = self._ask("GFile", mode)
         import tensorflow as tf
 
-        with self.open("rb") as file:
-            try:
-                return file.read()
-            except tf.errors.OpError as error:
-                raise self._refused(error) from None
-
-    def open(self, mode: str) -> IO[bytes]:
-        """Opens it for reading bytes, with mode `rb`."""
-        opened: IO[bytes] = self._ask("GFile", mode)
-        return opened
+        try:
+            with opened as file:
+                yield file
+        except tf.errors.OpError as error:
+            raise self._refused(error) from None
 
     def read_text(self, encoding: str) -> str:
         """Returns its content as text."""
@@ -132,7 +139,9 @@ class RemotePath:
         Raises:
             exits.Refusal: If the file system does not answer.
         """
-        runtime.start()
+        # Devices are for the program to find: files need none, and several processes
+        # must be joined before they are looked for.
+        runtime.start(find_devices=False)
         import tensorflow as tf
 
         try:

@@ -32,7 +32,8 @@ def start(
 ) -> None:
     """Imports TensorFlow and finds its devices, passing on only unusual messages.
 
-    Does nothing when it is called again.
+    Does nothing when it is called again with the same arguments; with others it may
+    come after `find_devices=False` alone, which leaves all of them open.
 
     Args:
         deterministic: Whether operations must give the same bits each time.

@@ -38,9 +38,10 @@ def reading_shards(shards: Sequence[locations.Location]) -> Iterator[None]:
                     f"{shard}: {found}; build the data directory again, with "
                     "--overwrite",
                 ) from None
+        folders = ", ".join(sorted({str(shard.parent) for shard in shards}))
         raise exits.Refusal(
             exits.BAD_DATA,
-            f"{shards[0].parent}: a shard is not the one that was planned "
+            f"{folders}: a shard is not the one that was planned "
             f"({error.message.splitlines()[0]}); build the data directory again, with "
             "--overwrite",
         ) from None

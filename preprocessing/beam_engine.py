@@ -84,8 +84,7 @@ class _Step:
             code = exits.code_of(error)
             if code is None:
                 raise
-            line = f"{error.filename or 'a file'}: {error.strerror}"
-            raise _told(code, line) from None
+            raise _told(code, exits.told(error)) from None
 
 
 def _told(code: int, message: str) -> RuntimeError:

@@ -7,6 +7,7 @@ beginning of a file.
 """
 
 import codecs
+import contextlib
 import gzip
 import re
 import zlib
@@ -181,7 +182,7 @@ def check_content(path: locations.Location, encoding: str | None) -> None:
 def survey(
     path: locations.Location, max_bytes: int, max_reject_fraction: float, encoding: str
 ) -> FileFacts:
-    """Reads a text file once, before anything is written.
+    """Reads a text file to its end, before anything is written: hash, then lines.
 
     Raises:
         exits.Refusal: If it cannot be read, or if more than `max_reject_fraction` of
@@ -270,15 +271,18 @@ def check_unchanged(facts: list[FileFacts]) -> None:
             )
 
 
-def open_bytes(path: locations.Location) -> IO[bytes] | gzip.GzipFile:
-    """Opens a file, `.gz` or plain, for reading its content."""
-    if not _is_packed(path):
-        return path.open("rb")
-    if not path.stat().st_size:  # gzip would take it for the end of nothing
+@contextlib.contextmanager
+def open_bytes(path: locations.Location) -> Iterator[IO[bytes] | gzip.GzipFile]:
+    """Opens a file, `.gz` or plain, for reading its content while the block runs."""
+    if _is_packed(path) and not path.stat().st_size:
+        # gzip would take it for the end of nothing.
         raise damaged(path, EOFError("it is empty, which no .gz file is"))
-    if isinstance(path, locations.RemotePath):
-        return gzip.GzipFile(fileobj=path.open("rb"), mode="rb")
-    return gzip.open(path, "rb")
+    with path.open("rb") as file:
+        if not _is_packed(path):
+            yield file
+            return
+        with gzip.GzipFile(fileobj=file, mode="rb") as packed:
+            yield packed
 
 
 def damaged(path: locations.Location, error: Exception) -> exits.Refusal:
