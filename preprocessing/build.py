@@ -32,7 +32,15 @@ from pipeline import (
     sidecars,
     vocabulary,
 )
-from preprocessing import config, corpora, labels, lines, local_runner, summary
+from preprocessing import (
+    config,
+    corpora,
+    labels,
+    lines,
+    local_runner,
+    subword_config,
+    summary,
+)
 from preprocessing import making as making_lib
 
 # What a build on a remote file system that was killed can leave: shards, and once their
@@ -135,7 +143,9 @@ def _prepared(
     sources = corpora.sources(build.corpus, build.task.task, build.cleaning.max_bytes)
     _check_replaceable(target, sources)
     facts = runner.survey(sources)
-    settings, described = _settings(build), _describe(sources, facts, build)
+    # Every knob that decides what is written, as JSON has it.
+    settings = knobs.fixed_leaves(build)
+    described = _describe(sources, facts, build)
     if _up_to_date(target, settings, described, overwrite=build.output.overwrite):
         progress.logger.info("%s is up to date", target)
         return None
@@ -157,15 +167,6 @@ def _runner(build: config.BuildConfig) -> making_lib.Runner:
     finally:
         logging.disable(logging.NOTSET)
     return beam_runner.BeamRunner(build)
-
-
-def _settings(build: config.BuildConfig) -> dict[str, Any]:
-    """Returns every knob that decides what is written, as JSON has it."""
-    fixed = knobs.fixed_leaves(build)
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in fixed.items()
-    }
 
 
 def _describe(
@@ -228,7 +229,9 @@ def _check_given_models(build: config.BuildConfig) -> None:
     sides = ("src",) if build.task.task == "labels" else ("src", "tgt")
     given = [settings.given(side) for side in sides]
     may_vary = [
-        can_vary[path] if path else settings.type(side) in ("unigram", "bpe")
+        can_vary[path]
+        if path
+        else settings.type(side) not in subword_config.FIXED_TYPES
         for side, path in zip(sides, given, strict=True)
     ]
     if settings.subword_samples and not any(may_vary):

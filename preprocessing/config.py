@@ -5,7 +5,7 @@ import pathlib
 
 import regex
 
-from pipeline import exits, knobs, locations
+from pipeline import exits, knobs, locations, manifest
 from preprocessing import corpus_config, runner_config, subword_config
 
 TASKS = ("pairs", "labels")
@@ -175,11 +175,6 @@ class OutputConfig:
             )
 
     @property
-    def path(self) -> pathlib.Path:
-        """The data directory."""
-        return pathlib.Path(self.data_dir)
-
-    @property
     def location(self) -> locations.Location:
         """The data directory, which may be remote; where a link leads to.
 
@@ -229,6 +224,12 @@ class BuildConfig:
                 f"--data_dir={self.output.data_dir} needs --runner=beam; the local "
                 "runner writes to a file system of this machine"
             )
+        _, scheme, place = self.output.data_dir.partition("://")
+        if scheme and "/" not in place.rstrip("/"):
+            raise ValueError(
+                f"--data_dir={self.output.data_dir}: name a folder in it, "
+                f"{self.output.data_dir.rstrip('/')}/FOLDER"
+            )
         if "://" in self.output.data_dir and self.output.overwrite:
             raise ValueError(
                 f"--overwrite cannot replace --data_dir={self.output.data_dir}: there "
@@ -245,15 +246,9 @@ class BuildConfig:
                 raise ValueError(f"--{name} needs --task=pairs: labels have no text")
         if self.subwords.src_spm_model:
             self.subwords.check_nothing_learned("src_spm_model")
-        is_learned = not self.subwords.given("src")
-        fixed = is_learned and self.subwords.type("src") in ("char", "word")
-        if self.subwords.subword_samples and fixed:
-            raise ValueError(
-                f"--subword_samples={self.subwords.subword_samples}: "
-                f"{self.subwords.type('src')} models have one segmentation; use "
-                "unigram or bpe"
-            )
-        for split in ("train", "valid", "test"):
+        if not self.subwords.given("src"):
+            self.subwords.check_varies("src")
+        for split in manifest.SPLITS:
             layout = self.corpus.layout(split)
             columns = layout.columns
             if layout.reference_separator is not None:

@@ -6,13 +6,12 @@ flags                          sources
 """
 
 import collections
-import csv
 import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 
-from pipeline import exits, locations
+from pipeline import exits, locations, manifest
 from preprocessing import (
     built_in,
     corpus_config,
@@ -80,7 +79,7 @@ def sources(
         return _built_in(corpus.corpus)
     found: list[Source] = []
     dealt = corpus.valid_fraction or corpus.test_fraction
-    for split in ("train", "valid", "test"):
+    for split in manifest.SPLITS:
         deal = None if dealt and split == _TRAIN else split
         layout = corpus.layout(split)
         groups = _groups(corpus, split, task)
@@ -179,7 +178,7 @@ def _parts(path: locations.Location) -> list[str]:
 def survey(
     source: Source, max_bytes: int, max_reject_fraction: float
 ) -> list[lines.FileFacts]:
-    """Reads the files of a source once, before anything is written.
+    """Reads the files of a source to their ends, before anything is written.
 
     Raises:
         exits.Refusal: If a file cannot be read, is mostly undecodable, or if the sides
@@ -368,12 +367,11 @@ def _positions(
 
 
 def _header(path: locations.Location, layout: corpus_config.Layout) -> list[str]:
+    if layout.format == "csv":
+        return file_formats.csv_header(path, layout)
     working = lines.working_encoding(layout.encoding)
     for line in lines.read(path, 1 << 16, layout.encoding):
-        text = line.decode(working, errors="replace")
-        if layout.format == "tsv":
-            return text.split("\t")
-        return next(csv.reader([text], delimiter=layout.delimiter), [])
+        return line.decode(working, errors="replace").split("\t")
     return []
 
 
@@ -386,7 +384,7 @@ def _built_in(name: str) -> list[Source]:
             files=built_in.files(name) if split == _TRAIN else (),
             read_rows=functools.partial(_iterate, name, split),
         )
-        for split in ("train", "valid", "test")
+        for split in manifest.SPLITS
     ]
 
 

@@ -2,14 +2,14 @@
 
 import dataclasses
 import re
-from typing import Any
 
-from pipeline import knobs
+from pipeline import knobs, manifest
 
 BUILT_IN = ("cmudict", "numbers")
 FORMATS = ("tsv", "csv", "jsonl", "regex", "tmx", "po", "parquet")
-_SPLITS = ("train", "valid", "test")
-_PARALLEL = tuple(f"{split}_{side}" for split in _SPLITS for side in ("src", "tgt"))
+_PARALLEL = tuple(
+    f"{split}_{side}" for split in manifest.SPLITS for side in ("src", "tgt")
+)
 _WITH_LANGUAGES = ("tmx",)
 _BY_POSITION = ("tsv", "csv")
 _OF_FILES_OF_PAIRS = ("format", "columns", "pattern", "header")
@@ -167,7 +167,7 @@ class CorpusConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError where it is not clear what to read."""
-        given = [name for name in (*_PARALLEL, *_SPLITS) if getattr(self, name)]
+        given = [name for name in (*_PARALLEL, *manifest.SPLITS) if getattr(self, name)]
         if self.corpus and given:
             raise ValueError(
                 f"--corpus={self.corpus} and --{given[0]} exclude each other"
@@ -176,7 +176,7 @@ class CorpusConfig:
             raise ValueError(
                 "no corpus: give --corpus, or --train_src and --train_tgt, or --train"
             )
-        for split in _SPLITS:
+        for split in manifest.SPLITS:
             self._check_split(split)
             separator = self.layout(split).reference_separator
             if self.corpus and separator is not None:
@@ -270,15 +270,18 @@ class CorpusConfig:
 
     def _check_used(self) -> None:
         """Refuses flags of a layout that no file given has."""
-        for split in _SPLITS[1:]:
+        for split in manifest.SPLITS[1:]:
             self._check_own(split)
-        kinds = {self.layout(split).format for split in _SPLITS if getattr(self, split)}
-        defaults = {field.name: field.default for field in dataclasses.fields(self)}
-        self._check_shared(defaults)
+        kinds = {
+            self.layout(split).format
+            for split in manifest.SPLITS
+            if getattr(self, split)
+        }
+        chosen = knobs.chosen(self)
+        self._check_shared(chosen)
         for name in ("columns", "header", "delimiter", "pattern"):
             formats = _READ_BY[name]
-            asked = getattr(self, name)
-            if asked != defaults[name] and not kinds.intersection(formats):
+            if name in chosen and not kinds.intersection(formats):
                 raise ValueError(
                     f"--{name} is for --train, --valid or --test files of --format="
                     f"{' or '.join(formats)}, and there is none"
@@ -305,21 +308,20 @@ class CorpusConfig:
                     f"{' or '.join(_READ_BY[name])}, and --{split} is read as {kind}"
                 )
 
-    def _check_shared(self, defaults: dict[str, Any]) -> None:
+    def _check_shared(self, chosen: list[str]) -> None:
         """Refuses what the splits may share where each has its own, or no files."""
         readers = {
-            "format": [s for s in _SPLITS if getattr(self, s)],
-            "encoding": [s for s in _SPLITS if self._is_decoded(s)],
+            "format": [s for s in manifest.SPLITS if getattr(self, s)],
+            "encoding": [s for s in manifest.SPLITS if self._is_decoded(s)],
         }
         for name, splits in readers.items():
-            asked = getattr(self, name)
-            if asked != defaults[name] and not any(
+            if name in chosen and not any(
                 split == "train" or getattr(self, f"{split}_{name}") is None
                 for split in splits
             ):
                 raise ValueError(
-                    f"--{name}={asked}: no file of --train, --valid or --test is read "
-                    "by it"
+                    f"--{name}={getattr(self, name)}: no file of --train, --valid or "
+                    "--test is read by it"
                 )
 
     def _files(self, split: str) -> tuple[str, ...]:

@@ -65,6 +65,21 @@ def read_csv(
         is_header = False
 
 
+def csv_header(path: locations.Location, layout: corpus_config.Layout) -> list[str]:
+    """Returns the names of a CSV file's columns: its first row.
+
+    A quote that nothing closes has no row; then they are those of the first line.
+    """
+    source = _CsvLines(path, layout.encoding)
+    reader = csv.reader(source, delimiter=layout.delimiter, strict=True)
+    source.begin_row()
+    try:
+        return next(reader, [])
+    except csv.Error:
+        line = source.first_taken
+        return next(csv.reader([line], delimiter=layout.delimiter), [])
+
+
 def _is_swallowed(row: rows.Row, max_bytes: int) -> bool:
     """Returns whether a row of several lines is no row, but several that a quote ate.
 
@@ -107,6 +122,11 @@ class _CsvLines:
     def num_taken(self) -> int:
         """The number of lines that the row has taken so far."""
         return len(self._taken)
+
+    @property
+    def first_taken(self) -> str:
+        """The first line of the row, without its end."""
+        return self._taken[0].decode(self._encoding, errors="surrogateescape")
 
     def give_back(self, max_bytes: int) -> rows.Row:
         """Returns the first line of the row as a reject; the others come again."""

@@ -5,6 +5,7 @@ import dataclasses
 from pipeline import knobs
 
 MODEL_TYPES = ("unigram", "bpe", "char", "word")
+FIXED_TYPES = {"char", "word"}  # a text has one segmentation
 NORMALIZATIONS = ("nmt_nfkc", "nmt_nfkc_cf", "nfkc", "nfkc_cf", "none")
 _SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")
 # Knobs that end in the model's rules, and those that shape its pieces.
@@ -157,13 +158,20 @@ class SubwordConfig:
             raise ValueError(
                 f"--sampling_alpha must be in (0, 1], got {self.sampling_alpha}"
             )
-        kinds = {self.type("src"), self.type("tgt")}
-        fixed = sorted(kinds & {"char", "word"})
-        is_known = not (self.given("src") or self.given("tgt"))
-        if self.subword_samples and fixed == sorted(kinds) and is_known:
+        if not (self.given("src") or self.given("tgt")):
+            self.check_varies("src", "tgt")
+
+    def check_varies(self, *sides: str) -> None:
+        """Raises ValueError if segmentations are to be drawn and no side has several.
+
+        Args:
+            sides: Of `src` and `tgt` those whose model is learned.
+        """
+        kinds = {self.type(side) for side in sides}
+        if self.subword_samples and kinds <= FIXED_TYPES:
             raise ValueError(
-                f"--subword_samples={self.subword_samples}: {fixed[0]} models have one "
-                "segmentation; use unigram or bpe"
+                f"--subword_samples={self.subword_samples}: {min(kinds)} models have "
+                "one segmentation; use unigram or bpe"
             )
 
     def _check_rules(self) -> None:
@@ -194,9 +202,9 @@ class SubwordConfig:
         )
 
     def _refuse_beside(self, name: str, others: tuple[str, ...]) -> None:
-        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        chosen = knobs.chosen(self)
         for other in others:
-            if getattr(self, other) != defaults[other]:
+            if other in chosen:
                 raise ValueError(
                     f"--{name} and --{other} exclude each other: the first one decides"
                 )

@@ -3,6 +3,7 @@
 from typing import Any
 
 from pipeline import manifest
+from preprocessing import subword_config
 
 _WIDEST_NAME = 40
 
@@ -86,7 +87,7 @@ def _unknown(name: str, split: manifest.Split, done: manifest.Manifest) -> str:
         done.settings[f"{side}_model_type"] or done.settings["model_type"]
         for side in sides
     }
-    way_out = "" if kinds <= {"char", "word"} else "; see --byte_fallback"
+    way_out = "" if kinds <= subword_config.FIXED_TYPES else "; see --byte_fallback"
     records = f"{split.unknown['records']:,} of {split.num_records:,} records"
     return f"{name}: {' and '.join(parts)} are unknown, in {records}{way_out}"
 

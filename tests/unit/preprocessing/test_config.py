@@ -1,6 +1,6 @@
 import pytest
 
-from preprocessing import config, corpus_config, subword_config
+from preprocessing import config, corpus_config, runner_config, subword_config
 
 
 @pytest.mark.parametrize(
@@ -296,3 +296,12 @@ def test_a_model_given_for_texts_with_labels_leaves_nothing_to_learn():
         with pytest.raises(ValueError, match="--src_spm_model and --.* exclude"):
             _labelled(subwords=given)
     _labelled(subwords=subword_config.SubwordConfig(src_spm_model="a"))
+
+
+@pytest.mark.parametrize("name", ["gs://bucket", "gs://bucket/"])
+def test_a_whole_bucket_is_no_data_directory(name):
+    with pytest.raises(ValueError, match="name a folder in it, gs://bucket/FOLDER"):
+        _labelled(
+            output=config.OutputConfig(data_dir=name),
+            runner=runner_config.RunnerConfig(runner="beam"),
+        )

@@ -319,3 +319,19 @@ def test_the_built_in_numbers_are_held_out():
         "test": 1_000,
     }
     assert not by_split["train"] & (by_split["valid"] | by_split["test"])
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ('"my\ntext",label\na,x\n', ("my\ntext", "label")),
+        ('text,label"\na,x\n', ("text", 'label"')),
+    ],
+    ids=["a newline in a name", "a stray quote"],
+)
+def test_names_of_csv_columns_are_those_of_the_first_row(tmp_path, text, columns):
+    (tmp_path / "a.csv").write_text(text)
+    corpus = corpus_config.CorpusConfig(
+        train=(str(tmp_path / "a.csv"),), columns=columns, format="csv"
+    )
+    assert [row[1:] for row in _rows(corpus)] == [(b"a", (b"x",))]
