@@ -10,6 +10,7 @@ together, validations and saves included. The last line of stdout is one JSON ob
 import argparse
 import json
 import pathlib
+from collections.abc import Iterable
 from typing import Any
 
 from trainers import run_directory
@@ -27,14 +28,15 @@ def main() -> None:
     scores = validations(
         _lines(asked.workdir / run_directory.METRICS), _OF_VALIDATION + asked.score
     )
-    ended = end_secs(_lines(asked.workdir / run_directory.TIMING))
+    timing = _lines(asked.workdir / run_directory.TIMING)
+    ended = end_secs(timing, scores)
     over = is_over(asked.workdir / run_directory.SUMMARY)
     found = {}
     for minutes in asked.minutes:
-        if 60 * minutes > max(ended.values()) and not over:
+        if 60 * minutes > timing[-1]["wall_secs"] and not over:
             print(f"{minutes:6g} min: the run has not come there yet")
             continue
-        step = last_before(60 * minutes, {step: ended[step] for step in scores})
+        step = last_before(60 * minutes, ended)
         if step is None:
             print(f"{minutes:6g} min: no validation yet")
             continue
@@ -58,15 +60,17 @@ def validations(metrics: list[dict[str, Any]], name: str) -> dict[int, float]:
     return {line["step"]: line[name] for line in metrics if name in line}
 
 
-def end_secs(timing: list[dict[str, Any]]) -> dict[int, float]:
+def end_secs(timing: list[dict[str, Any]], steps: Iterable[int]) -> dict[int, float]:
     """Returns when the validation after a step had surely ended, in seconds, by step.
 
     That is when the next line was written; after the last line there is none, and its
     own time has to do.
     """
-    steps = [line["step"] for line in timing]
-    secs = [line["wall_secs"] for line in timing]
-    return dict(zip(steps, [*secs[1:], secs[-1]], strict=True))
+    last = timing[-1]["wall_secs"]
+    return {
+        step: next((line["wall_secs"] for line in timing if line["step"] > step), last)
+        for step in steps
+    }
 
 
 def last_before(limit_secs: float, ended: dict[int, float]) -> int | None:

@@ -28,7 +28,8 @@ LOG = pathlib.Path("runs/bench.jsonl")
 
 def main(command: Sequence[str]) -> int:
     """Runs a module with its arguments; returns its exit code."""
-    begun = datetime.datetime.now(datetime.UTC)
+    # The tree may change while a benchmark runs.
+    begun, commit = datetime.datetime.now(datetime.UTC), _commit()
     last = ""
     with subprocess.Popen(
         [sys.executable, "-m", *command], stdout=subprocess.PIPE, text=True
@@ -39,7 +40,7 @@ def main(command: Sequence[str]) -> int:
         _add(
             {
                 "begun": begun.isoformat(timespec="seconds"),
-                "commit": _commit(),
+                "commit": commit,
                 "command": list(command),
                 "machine": machine.describe(),
                 "result": json.loads(last),

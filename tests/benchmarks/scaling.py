@@ -18,7 +18,6 @@ from tests import programs, small_data
 
 _PAIRS = 150_000
 _NUM_SHARDS = 64
-_LANES = 8
 
 # Prints the bytes read in an epoch, and resident MiB at most.
 _READ = """
@@ -65,7 +64,13 @@ def _row(data_dir: pathlib.Path, count: int, total: int) -> dict[str, float]:
         f"{max(memory):14}",
         flush=True,
     )
-    return {"readers": count, "least": min(sizes), "most": max(sizes), "share": over}
+    return {
+        "readers": count,
+        "least": min(sizes),
+        "most": max(sizes),
+        "share": over,
+        "peak_rss_mb": max(memory),
+    }
 
 
 def _read(data_dir: pathlib.Path, number: int, count: int) -> tuple[int, int]:

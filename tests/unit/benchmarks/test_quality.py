@@ -12,7 +12,9 @@ TIMING = [
 
 
 def test_a_validation_has_ended_when_the_next_line_is_written():
-    assert quality.end_secs(TIMING) == {100: 130.0, 200: 250.0, 300: 250.0}
+    """One at 150, between two lines, has its next line too."""
+    found = quality.end_secs(TIMING, (100, 150, 200, 300))
+    assert found == {100: 130.0, 150: 130.0, 200: 250.0, 300: 250.0}
 
 
 @pytest.mark.parametrize(
@@ -27,7 +29,7 @@ def test_the_last_validation_before_a_time_stands_for_it(limit, step):
     ]
     scores = quality.validations(metrics, "valid_bleu")
     assert scores == {100: 3.0, 200: 5.0}
-    ended = {step: quality.end_secs(TIMING)[step] for step in scores}
+    ended = quality.end_secs(TIMING, scores)
     assert quality.last_before(limit, ended) == step
 
 
