@@ -28,9 +28,12 @@ def serving(*flags: str) -> Iterator[str]:
         text=True,
     ) as process:
         assert process.stdout is not None
-        yield process.stdout.readline().strip()
-        process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=60)
+        try:
+            yield process.stdout.readline().strip()
+            process.send_signal(signal.SIGTERM)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()  # where a test fails or is skipped
     assert process.returncode == 0, errors
     assert "Traceback" not in errors
 

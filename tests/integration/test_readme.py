@@ -69,8 +69,10 @@ def _ask_the_server(
                 if one.connect_ex(("127.0.0.1", port)) == 0:
                     break
             time.sleep(0.2)
-        answer = json.loads(documents.run(ask, folder))
-        process.terminate()
+        try:
+            answer = json.loads(documents.run(ask, folder))
+        finally:
+            process.terminate()
     assert process.returncode == 0
     assert answer["hypotheses"]
 
