@@ -1,7 +1,8 @@
 """The kinds of examples: how the records of a pool are parsed and become a batch.
 
-Both kinds have a source. A pair has a target text; a labelled text has shares of
-classes instead, one of them 1 where its label is hard, and counts as one target token.
+All have a source. A pair has a target that is to be said, or is two texts that are to
+lie near each other; a labelled text has shares of classes instead, one of them 1 where
+its label is hard, and counts as one target token.
 """
 
 from typing import Any, NamedTuple, Protocol

@@ -258,14 +258,15 @@ def _benchmark(asked: InspectConfig, source: Any) -> dict[str, float]:
 
     secs = asked.show.benchmark_secs
 
-    def first_ids(batch: Any) -> tuple[np.ndarray, np.ndarray]:
+    def ids_of_sides(batch: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Returns ids of both sides; of classes, whether there is one."""
         src, target = _sides(batch)
         if hasattr(batch, "shares"):  # a label counts as a token
             target = (target > 0).max(axis=1, keepdims=True)
         return src, target
 
     stream = input_pipeline.Stream(source, plan_lib.START)
-    ours = measure(stream, secs, first_ids)
+    ours = measure(stream, secs, ids_of_sides)
     stream.close()
     print(_rates("planned", ours))
     result = ours._asdict()

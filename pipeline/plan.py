@@ -104,6 +104,7 @@ class Plan:
         )
         self.num_examples, self.num_too_long = counts or self._counts()
         self.pool = functools.lru_cache(maxsize=4)(self._pool)
+        self.pools = functools.lru_cache(maxsize=4)(self._pools)
 
     @functools.cached_property
     def digest(self) -> str:
@@ -133,8 +134,7 @@ class Plan:
         """Returns which segmentation of a shard an epoch reads."""
         return epoch % len(self.shards[shard].lengths)
 
-    @functools.lru_cache(maxsize=4)  # noqa: B019 - a plan lives as long as its program
-    def pools(self, epoch: int) -> list[list[np.ndarray]]:
+    def _pools(self, epoch: int) -> list[list[np.ndarray]]:
         """Returns the shards of each lane of each pool of an epoch, in reading order.
 
         Every pool has at least one shard of every lane.

@@ -11,7 +11,8 @@ A record is a serialised `tf.train.Example` inside a TFRecord frame (`frames`):
     label_shares  float list  where labels are soft: the share of each class
     src_text  bytes           the source as it was read: in valid and test, and in train
                               with --store_text
-    tgt_text  bytes list      beside it every reference as it was read
+    tgt_text  bytes list      beside it every reference as it was read; the name of the
+                              class of --task=labels
 
 Writing goes past protobuf: serialising an Example from Python costs more than finding
 its subwords did. The bytes are those of protobuf's wire format,
@@ -108,7 +109,7 @@ def serialize_labelled(
         label: Id of its class.
         shares: Of each class, where labels are soft.
         src_text: The text as it was read, if it is kept.
-        name: What stood in the label's column, kept with the text.
+        name: Of the class, kept with the text.
 
     Raises:
         ValueError: If the text has more tokens than a sidecar can say.

@@ -79,13 +79,13 @@ class Visits:
         self.is_mixture = len(set(corpora)) > 1
         self._lanes = pools_lib.deal(corpora, num_lanes)
         self._num_visits = self._visits_of_corpora()
+        self.pools = functools.lru_cache(maxsize=4)(self._pools)
 
     def shards(self, visits: np.ndarray) -> np.ndarray:
         """Returns the shards that are visited, int64 [P]."""
         return visits % len(self._shards)
 
-    @functools.lru_cache(maxsize=4)  # noqa: B019 - a plan lives as long as its program
-    def pools(self, epoch: int) -> list[list[np.ndarray]]:
+    def _pools(self, epoch: int) -> list[list[np.ndarray]]:
         """Returns the visits of each lane of each pool of an epoch, in reading order.
 
         Every pool has at least one visit of every lane.
