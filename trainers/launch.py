@@ -22,7 +22,6 @@ import socket
 import subprocess
 import sys
 import time
-import types
 from collections.abc import Sequence
 
 from flags import binding
@@ -83,34 +82,38 @@ def main(asked: LaunchConfig, command: Sequence[str]) -> None:
         raise exits.Refusal(
             exits.USAGE, "nothing to start: name a program after --, as in --help"
         )
-    workers = [
-        subprocess.Popen(  # a worker's exit code is looked at below
-            [sys.executable, "-m", *command],
-            env={**os.environ, **variables},
-            # A terminal's Ctrl-C reaches a whole group: it must not come twice.
-            process_group=0,
-        )
-        for variables in environments(asked.num_workers)
-    ]
-
-    def pass_on(number: int, _: types.FrameType | None) -> None:
-        for worker in workers:
-            worker.send_signal(number)
-
+    # Passed on by the loop that waits: one that comes early reaches later workers too.
+    signals: list[int] = []
     for number in _PASSED_ON:
-        signal.signal(number, pass_on)
+        signal.signal(number, lambda number, _: signals.append(number))
+    workers: list[subprocess.Popen[bytes]] = []
     try:
-        codes = _wait(workers, asked.grace_secs)
+        for variables in environments(asked.num_workers):
+            # Into the list at once: where one cannot start, those before it end.
+            worker = _started(command, variables)
+            workers.append(worker)
+        codes = _wait(workers, signals, asked.grace_secs)
     finally:
         for worker in workers:
-            with contextlib.suppress(ProcessLookupError):
-                worker.kill()
+            worker.kill()
     code = exit_code(codes)
     if code:
         if code != exits.PREEMPTED:
             code += asked.refusal_offset
         told = ", ".join(f"worker {k}: {code}" for k, code in enumerate(codes))
         raise exits.Refusal(code, f"not all workers ended well ({told})")
+
+
+def _started(
+    command: Sequence[str], variables: dict[str, str]
+) -> "subprocess.Popen[bytes]":
+    """Returns a worker; its exit code is for `_wait`."""
+    return subprocess.Popen(
+        [sys.executable, "-m", *command],
+        env={**os.environ, **variables},
+        # A terminal's Ctrl-C reaches a whole group: it must not come twice.
+        process_group=0,
+    )
 
 
 def environments(num_workers: int) -> list[dict[str, str]]:
@@ -152,10 +155,21 @@ def exit_code(codes: Sequence[int]) -> int:
     return exits.PREEMPTED if any(codes) else exits.DONE
 
 
-def _wait(workers: Sequence["subprocess.Popen[bytes]"], grace_secs: float) -> list[int]:
-    """Returns the exit codes; kills what goes on long after one has ended."""
+def _wait(
+    workers: Sequence["subprocess.Popen[bytes]"],
+    signals: list[int],
+    grace_secs: float,
+) -> list[int]:
+    """Returns the exit codes; passes signals on, which it takes out of their list.
+
+    Kills what goes on long after one has ended.
+    """
     ended: float | None = None
     while True:
+        while signals:
+            number = signals.pop(0)
+            for worker in workers:
+                worker.send_signal(number)
         codes = [worker.poll() for worker in workers]
         known = [code for code in codes if code is not None]
         if len(known) == len(workers):
