@@ -107,6 +107,11 @@ class Vocabularies(NamedTuple):
     shared: bool
     entries: tuple[manifest_lib.Vocabulary, manifest_lib.Vocabulary]
 
+    @property
+    def hashes(self) -> list[str]:
+        """SHA-256 of the models, source first: equal where vocabularies are."""
+        return [entry.sha256 for entry in self.entries]
+
 
 def load(
     directory: locations.Location,
@@ -123,13 +128,29 @@ def load(
     """
     loaded: dict[str, Vocabulary] = {}
     for entry in entries:
-        if entry.filename in loaded:
-            continue
-        path = directory / entry.filename
-        loaded[entry.filename] = Vocabulary(path)
-        check_files(directory, [entry])
+        if entry.filename not in loaded:
+            loaded[entry.filename] = load_one(directory, entry)
     src, tgt = (loaded[entry.filename] for entry in entries)
     return Vocabularies(src, tgt, entries[0].filename == entries[1].filename, entries)
+
+
+def check_same(
+    vocabularies: Vocabularies,
+    facts: manifest_lib.Manifest,
+    data_dir: locations.Location,
+) -> None:
+    """Refuses data of other subwords than a run's.
+
+    Raises:
+        exits.Refusal: With `MISMATCH`.
+    """
+    there = [entry.sha256 for entry in facts.pair_vocabularies()]
+    if there != vocabularies.hashes:
+        raise exits.Refusal(
+            exits.MISMATCH,
+            f"--data_dir={data_dir}: was made with another vocabulary than the run was "
+            "trained with",
+        )
 
 
 def check_files(
@@ -150,18 +171,17 @@ def check_files(
 
 
 def copy(
-    source: locations.Location, vocabularies: Vocabularies, target: pathlib.Path
-) -> None:
-    """Copies the models, so that a run can translate without its data directory."""
-    copy_entries(source, vocabularies.entries, target)
-
-
-def copy_entries(
     source: locations.Location,
     entries: Sequence[manifest_lib.Vocabulary],
     target: pathlib.Path,
 ) -> None:
-    """Copies the models of some entries of a manifest; what is there already stays."""
+    """Copies the models, so that a run can translate without its data directory.
+
+    Args:
+        source: A data directory.
+        entries: Which of its models; those that are there already stay.
+        target: Made if it is not there.
+    """
     target.mkdir(parents=True, exist_ok=True)
     for entry in entries:
         copied = target / entry.filename
@@ -180,7 +200,7 @@ def load_copy(directory: pathlib.Path) -> Vocabularies:
 
 
 def copied_entries(directory: pathlib.Path) -> list[manifest_lib.Vocabulary]:
-    """Returns the entries that `copy_entries` wrote, source first, or refuses."""
+    """Returns the entries that `copy` wrote, source first, or refuses."""
     path = directory / _COPY
     if not path.is_file():
         raise exits.Refusal(

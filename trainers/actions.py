@@ -68,8 +68,7 @@ class Log:
             self._bar.update()
             return
         totals = self._step.totals.take()
-        taken = int(totals["steps"])
-        secs = self._watch.close_window(taken + int(totals["skipped"]))
+        secs = self._watch.close_window(int(totals["steps"] + totals["skipped"]))
         for name, value in totals.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
 
@@ -87,7 +86,6 @@ class Log:
             "skipped_nonfinite_steps": int(totals["skipped"]),
         }
         timing = self._timing(step, totals, secs)
-        timing["step_ms"] = 1000 * secs / max(taken + int(totals["skipped"]), 1)
         fail_points.reach("log.before")
         self._directory.append(run_directory.METRICS, metrics)
         fail_points.reach("log.between")
@@ -113,6 +111,7 @@ class Log:
             self._task.rate: totals["num_tokens"] / secs,
             "input_wait_fraction": waited / secs,
             "peak_rss_mb": clock.peak_rss_mb(),
+            "step_ms": 1000 * secs / max(totals["steps"] + totals["skipped"], 1),
         }
 
 
@@ -156,10 +155,10 @@ class Evaluate:
         bar: progress.Progress,
         asked: config.TrainConfig,
         *,
-        keeps_best: bool = True,
+        over: replicas.Replicas = replicas.ALONE,
     ) -> None:
-        """Opens the TensorBoard events; `keeps_best` lets it write checkpoints."""
-        self._keeps_best = keeps_best
+        """Opens the TensorBoard events; of all processes the chief keeps the best."""
+        self._over = over
         self._step, self._validate = step, validate
         self._directory, self._state = directory, state
         self._watch, self._bar = watch, bar
@@ -204,12 +203,10 @@ class Evaluate:
             before = state.best
             state.best = {"metric": f"valid_{name}", "value": value, "step": step}
             state.num_not_better = state.num_on_plateau = 0
-            try:
-                self._keep(step)
-            except OSError as error:
+            # All processes know whether the chief could: their verdicts are the same.
+            if self._over.any([not self._is_kept(step)])[0]:
                 # The one before is still the best there is; the next has its chance.
                 state.best = before
-                progress.logger.error("best checkpoint not saved: %s", error)
             return
         state.num_not_better += 1
         state.num_on_plateau += 1
@@ -221,9 +218,17 @@ class Evaluate:
         if self._asked.patience and state.num_not_better >= self._asked.patience:
             state.early_stop = True
 
+    def _is_kept(self, step: int) -> bool:
+        """Saves the best checkpoint, and returns whether the disk took it."""
+        try:
+            if self._over.is_chief:
+                self._keep(step)
+        except OSError as error:
+            progress.logger.error("best checkpoint not saved: %s", error)
+            return False
+        return True
+
     def _keep(self, step: int) -> None:
-        if not self._keeps_best:
-            return
         checkpoints.save(
             self._directory.best,
             step,

@@ -34,7 +34,6 @@ def main(asked: config.Seq2SeqConfig) -> None:
             precision,
             preparing,
             replicas,
-            resuming,
             starting,
             tasks,
             training,
@@ -44,11 +43,13 @@ def main(asked: config.Seq2SeqConfig) -> None:
 
         over = replicas.make(asked.distribution, asked.batch.plan_lanes)
         stop.listen()
-        dtype = precision.dtype_of(asked.run.dtype)
+        # A Keras model's layers have types of their own, whatever the hardware.
+        of_keras = asked.model.model == "keras"
+        dtype = "float32" if of_keras else precision.dtype_of(asked.run.dtype)
         unchanged = {
             "flags": asked.unchanged() | {"dtype": dtype},
             "data": mixing.identity(corpora),
-            "vocabulary": [entry.sha256 for entry in entries],
+            "vocabulary": vocabularies.hashes,
         }
         with over.scope():
             model = build.make(asked, vocabularies, dtype)
@@ -63,13 +64,7 @@ def main(asked: config.Seq2SeqConfig) -> None:
         ready = preparing.prepare(
             asked, parts, corpora, unchanged, dtype=dtype, stop=stop, over=over
         )
-        # Not before the checkpoint agrees: a refused command changes nothing.
-        if over.is_chief:
-            vocabulary.copy(home, vocabularies, ready.directory.vocabulary)
-        changed = ready.directory.write_flags(binding.to_lines(ready.config))
-        resuming.note_flags(ready.state, changed, ready.next_step - 1)
-        with over.noticing_losses():
-            training.run(ready)
+        training.begin(ready, home, entries, binding.to_lines(ready.config))
 
 
 if __name__ == "__main__":

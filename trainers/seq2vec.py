@@ -37,7 +37,6 @@ def main(asked: seq2vec_config.Seq2VecConfig) -> None:
             precision,
             preparing,
             replicas,
-            resuming,
             training,
             vector_tasks,
         )
@@ -57,15 +56,9 @@ def main(asked: seq2vec_config.Seq2VecConfig) -> None:
         ready = preparing.prepare(
             asked, parts, corpora, unchanged, dtype=dtype, stop=stop, over=over
         )
-        # Not before the checkpoint agrees: a refused command changes nothing.
-        if over.is_chief:
-            vocabulary.copy_entries(home, entries, ready.directory.vocabulary)
         if names and over.is_chief:
             ready.directory.write_labels(names)
-        changed = ready.directory.write_flags(binding.to_lines(ready.config))
-        resuming.note_flags(ready.state, changed, ready.next_step - 1)
-        with over.noticing_losses():
-            training.run(ready)
+        training.begin(ready, home, entries, binding.to_lines(ready.config))
 
 
 if __name__ == "__main__":

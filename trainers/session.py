@@ -12,7 +12,8 @@ def opened(asked: config.TrainConfig) -> Iterator[signals.StopRequest]:
     """Holds the working directory while the block runs, with TensorFlow started.
 
     Yields:
-        Whether the process was asked to stop; it listens once it is told to.
+        Whether the process was asked to stop; it is to `listen` again once TensorFlow
+        has joined processes.
 
     Raises:
         exits.Refusal: If another run holds the directory.

@@ -14,7 +14,10 @@ from pipeline import (
     exits,
     fail_points,
     input_pipeline,
+    locations,
+    manifest,
     progress,
+    vocabulary,
 )
 from pipeline import plan as plan_lib
 from trainers import (
@@ -26,6 +29,7 @@ from trainers import (
     memory_trial,
     naming,
     out_of_memory,
+    resuming,
     schedules,
     summary,
 )
@@ -37,12 +41,33 @@ _SHORTER_VALID = (
 )
 
 
-def run(ready: run_lib.Run) -> None:
-    """Trains until the last step.
+def begin(
+    ready: run_lib.Run,
+    data_dir: locations.Location,
+    entries: Sequence[manifest.Vocabulary],
+    flags: list[str],
+) -> None:
+    """Writes down what the run is, and trains until the last step.
+
+    Args:
+        ready: The run. A command that its checkpoint refuses has changed nothing.
+        data_dir: With its vocabularies, which it keeps.
+        entries: Of those, source first.
+        flags: Lines of the flagfile that repeats it.
 
     Raises:
-        exits.Refusal: If the run was stopped, or diverged, or memory has no room.
+        exits.Refusal: If the run was stopped, or diverged, or memory has no room, or
+            another worker is lost.
     """
+    if ready.over.is_chief:
+        vocabulary.copy(data_dir, entries, ready.directory.vocabulary)
+    changed = ready.directory.write_flags(flags)
+    resuming.note_flags(ready.state, changed, ready.next_step - 1)
+    with ready.over.noticing_losses():
+        _run(ready)
+
+
+def _run(ready: run_lib.Run) -> None:
     finished = _finished(ready)
     if finished is not None:
         progress.logger.info("already finished at step %d", ready.next_step - 1)
@@ -151,7 +176,9 @@ def _try_memory(ready: run_lib.Run, batches: Sequence[Any]) -> None:
     ready.step.try_memory(batches)
     begin = time.monotonic()
     ready.step.try_memory(batches[-1:])  # again: now nothing is prepared for its shape
-    secs = time.monotonic() - begin
+    parts = ready.config.optimizer.accumulate_steps
+    # Of several parts it has run one that is added up and one that updates.
+    secs = (time.monotonic() - begin) * parts / min(parts, 2)
     steps = ready.config.run.num_steps - ready.next_step + 1
     progress.logger.info(
         "tried the largest batches, %s: %.0f MiB at most; a step takes up to %.2f s, "
@@ -160,7 +187,7 @@ def _try_memory(ready: run_lib.Run, batches: Sequence[Any]) -> None:
         clock.peak_rss_mb(),
         secs,
         f"{steps:,}",
-        progress.duration(secs * steps * ready.config.optimizer.accumulate_steps),
+        progress.duration(secs * steps),
     )
 
 
@@ -286,7 +313,7 @@ def _judging(
                 ready.watch,
                 bar,
                 ready.config,
-                keeps_best=ready.over.is_chief,
+                over=ready.over,
             )
         )
     found.append(

@@ -307,3 +307,22 @@ def test_what_a_worker_refuses_is_the_code_of_all(sharded, tmp_path):
     done = _launch(2, *_flags(sharded, tmp_path, "--d_model=24"))
     assert done.returncode == 78, done.stderr
     assert "--d_model: 16 there, 24 asked" in done.stderr
+
+
+@pytest.mark.long
+def test_devices_can_be_split_where_the_data_is_remote(sharded, tmp_path):
+    """TensorFlow has read the manifest by then; it must not have looked for devices."""
+    more = (*_mirrored(2), "--num_steps=2")
+    programs.succeed(TRAIN, *_flags(f"file://{sharded}", tmp_path, *more))
+
+
+@pytest.mark.long
+def test_workers_judge_alike_where_the_best_cannot_be_kept(sharded, tmp_path):
+    """FAULTS 35: only the chief writes it, and only the chief sees that it cannot."""
+    (tmp_path / "best").write_text("not a directory")
+    more = ("--plan_lanes=2", "--eval_every_steps=5", "--num_steps=10", "--patience=9")
+    done = _launch(2, *_flags(sharded, tmp_path, *more))
+    assert done.returncode == 0, done.stderr
+    assert "best checkpoint not saved" in done.stderr
+    for path in (tmp_path, tmp_path / "workers" / "1"):
+        assert json.loads((path / "summary.json").read_text())["best"] is None

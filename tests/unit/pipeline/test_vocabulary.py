@@ -71,7 +71,7 @@ def test_a_model_with_other_special_ids_is_refused(tmp_path):
 
 def test_a_copy_translates_without_the_data_directory(data_dir, tmp_path):
     both = vocabulary.load(data_dir, _entries(manifest.read(data_dir)))
-    vocabulary.copy(data_dir, both, tmp_path / "copy")
+    vocabulary.copy(data_dir, both.entries, tmp_path / "copy")
     copied = vocabulary.load_copy(tmp_path / "copy")
     assert copied.entries == both.entries
     assert copied.src.encode(["ba du"]) == both.src.encode(["ba du"])
@@ -80,13 +80,13 @@ def test_a_copy_translates_without_the_data_directory(data_dir, tmp_path):
 def test_a_copy_that_is_there_is_not_written_again(data_dir, tmp_path):
     """FAULTS 3: a disk that is full by now would leave a finished run no vocabulary."""
     both = vocabulary.load(data_dir, _entries(manifest.read(data_dir)))
-    vocabulary.copy(data_dir, both, tmp_path)
+    vocabulary.copy(data_dir, both.entries, tmp_path)
     models = list(tmp_path.glob("*.model"))
     before = [path.stat().st_ino for path in models]
-    vocabulary.copy(data_dir, both, tmp_path)
+    vocabulary.copy(data_dir, both.entries, tmp_path)
     assert [path.stat().st_ino for path in models] == before
     models[0].write_bytes(b"half")
-    vocabulary.copy(data_dir, both, tmp_path)
+    vocabulary.copy(data_dir, both.entries, tmp_path)
     assert vocabulary.load_copy(tmp_path).entries == both.entries
 
 

@@ -191,9 +191,7 @@ def test_a_classifier_begins_with_another_runs_subwords(tmp_path):
     data_dir = small_labels.make(labels)
     facts = manifest.read(data_dir)
     _run(text, naming.variables(_classifier(1)), (3, "best"))
-    vocabulary.copy_entries(
-        data_dir, [facts.src_vocabulary], text / run_directory.VOCABULARY
-    )
+    vocabulary.copy(data_dir, [facts.src_vocabulary], text / run_directory.VOCABULARY)
     words = vocabulary.load_one(data_dir, facts.src_vocabulary)
     pieces = words.pieces(range(words.size))
     assert starting._pieces_beside(text / "best" / "ckpt-3") == {"src": pieces}
