@@ -19,7 +19,7 @@ import json
 import pathlib
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,13 +32,8 @@ _INDEX = re.compile(r"ckpt-(\d+)\.index")
 _DATA = re.compile(r"ckpt-(\d+)\.data-.*")
 _PARTIAL, _READY, _WHOLE = "partial", "ready", "ckpt"
 # What reading a damaged checkpoint raises, in the wild.
-_DAMAGE = (
-    tf.errors.OpError,
-    IndexError,
-    ValueError,
-    AssertionError,
-    UnicodeDecodeError,
-)
+_DAMAGE = (tf.errors.OpError, IndexError, ValueError, AssertionError)
+_MODEL, _AVERAGE = "model/", "ema/values/"  # how names of weights begin
 
 
 class DamagedError(Exception):
@@ -163,16 +158,65 @@ def read(prefix: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     Raises:
         DamagedError: If a part is missing or does not match its checksum.
     """
-    try:
+    with _noticing_damage(prefix):
+        tensors = read_tensors(prefix)
+        return tensors, json.loads(tensors.pop(RUN_STATE))
+
+
+def read_tensors(prefix: pathlib.Path) -> dict[str, Any]:
+    """Returns every tensor of a checkpoint by name, whoever wrote it.
+
+    Raises:
+        DamagedError: As `read`.
+    """
+    with _noticing_damage(prefix):
         reader = tf.train.load_checkpoint(str(prefix))
-        tensors = {
+        return {
             name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()
         }
-        state = json.loads(tensors.pop(RUN_STATE))
+
+
+def read_state(prefix: pathlib.Path) -> dict[str, Any]:
+    """Returns the facts of a checkpoint's run, and reads no other tensor.
+
+    Raises:
+        DamagedError: If they cannot be read.
+    """
+    with _noticing_damage(prefix):
+        reader = tf.train.load_checkpoint(str(prefix))
+        state: dict[str, Any] = json.loads(reader.get_tensor(RUN_STATE))
+        return state
+
+
+def weights(
+    tensors: Mapping[str, np.ndarray], *, raw: bool = False
+) -> tuple[dict[str, np.ndarray], bool]:
+    """Returns the weights of a model by their names in it, and whether averaged.
+
+    Args:
+        tensors: Of a checkpoint.
+        raw: Whether to leave the moving average out that it may have of them.
+    """
+    averaged = {} if raw else _under(_AVERAGE, tensors)
+    return _under(_MODEL, tensors) | averaged, bool(averaged)
+
+
+def _under(start: str, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns the tensors whose name begins so, without the beginning."""
+    return {
+        name.removeprefix(start): value
+        for name, value in tensors.items()
+        if name.startswith(start)
+    }
+
+
+@contextlib.contextmanager
+def _noticing_damage(prefix: pathlib.Path) -> Iterator[None]:
+    try:
+        yield
     except (*_DAMAGE, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DamagedError(f"{prefix}: {reason}") from error
-    return tensors, state
 
 
 def restore(

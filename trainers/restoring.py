@@ -12,9 +12,6 @@ from trainers import checkpoints, config, decoding_config, naming, run_directory
 from trainers.decoding import decoder, ensemble
 from trainers.models import build
 
-_MODEL = "model/"
-_AVERAGE = "ema/values/"
-
 
 def load(
     asked: config.Seq2SeqConfig,
@@ -47,8 +44,7 @@ def restore(model: tf.Module, weights: decoding_config.WeightsConfig) -> str:
     directory = run_directory.RunDirectory(pathlib.Path(weights.workdir))
     which = _there(directory, weights.checkpoints)
     prefixes, tensors = _read(directory, which)
-    averaged = {} if weights.raw_weights else _under(_AVERAGE, tensors)
-    restored = _under(_MODEL, tensors) | averaged
+    restored, averaged = checkpoints.weights(tensors, raw=weights.raw_weights)
     checkpoints.restore(restored, naming.variables(model), str(prefixes[-1]))
     names = [prefix.name for prefix in prefixes]
     told = names[0] if len(names) == 1 else f"mean of {names[0]} to {names[-1]}"
@@ -79,7 +75,7 @@ def load_together(
     models, told = [], []
     for asked, workdir in zip(runs, [weights.workdir, *more], strict=True):
         own = vocabulary.load_copy(pathlib.Path(workdir) / run_directory.VOCABULARY)
-        if _hashes(own) != _hashes(vocabularies):
+        if own.hashes != vocabularies.hashes:
             raise exits.Refusal(
                 exits.MISMATCH,
                 f"--ensemble={workdir}: was trained with another vocabulary than "
@@ -92,10 +88,6 @@ def load_together(
     if len(models) == 1:
         return models[0], told[0]
     return ensemble.Ensemble(models), " and ".join(told)
-
-
-def _hashes(vocabularies: vocabulary.Vocabularies) -> list[str]:
-    return [entry.sha256 for entry in vocabularies.entries]
 
 
 def _there(directory: run_directory.RunDirectory, which: str) -> str:
@@ -127,15 +119,6 @@ def _read(
                 raise exits.Refusal(
                     exits.BAD_DATA, f"{error}; choose others with --checkpoints"
                 ) from None
-
-
-def _under(prefix: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Returns the tensors whose name begins so, without the beginning."""
-    return {
-        name.removeprefix(prefix): value
-        for name, value in tensors.items()
-        if name.startswith(prefix)
-    }
 
 
 def _prefixes(directory: run_directory.RunDirectory, which: str) -> list[pathlib.Path]:

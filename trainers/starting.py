@@ -24,16 +24,15 @@ from trainers import (
     run_directory,
     word_vectors,
 )
+from trainers.models import layers
 
 _SRC, _TGT = "src_embedding/vectors", "tgt_embedding/vectors"
 _TGT_READ = "tgt/encoder/src_embedding/vectors"  # of a model of pairs to vectors
 _OUTPUTS = ("output_embedding/vectors", "output/vectors")
 _EMBEDDINGS = (_SRC, _TGT, _TGT_READ, *_OUTPUTS)
-_OURS = ("model/", "ema/values/")  # the later one wins: what the run was judged by
 _READER = re.compile("^(text|src)/encoder/")  # of a classifier, of a model of pairs
 _TGT_READER = "tgt/encoder/"
 _OBJECT_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
-_ROWS_MULTIPLE = 8
 
 Pieces = Mapping[str, Sequence[str]]  # of the sides "src" and "tgt"
 
@@ -216,7 +215,7 @@ def _take_rows(
     for old_name in old_names:
         old, before = foreign.tensors[old_name], foreign.pieces.get(_side(old_name))
         # Without its vocabulary only its size can tell; one of them may be rounded up.
-        if before is None and abs(len(old) - len(new)) < _ROWS_MULTIPLE:
+        if before is None and abs(len(old) - len(new)) < layers.ROWS_MULTIPLE:
             before = now[: len(old)]
         if before is not None and len(before) > len(old):
             raise exits.Refusal(
@@ -249,23 +248,17 @@ def _read(asked: config.StartConfig) -> Foreign:
     path = pathlib.Path(asked.init_from)
     prefix = _prefix(path)
     try:
-        reader = tf.train.load_checkpoint(str(prefix))
-        names = reader.get_variable_to_shape_map()
-        tensors = {name: reader.get_tensor(name) for name in names}
-    except (tf.errors.OpError, ValueError, IndexError) as error:
-        reason = str(error).split("\n")[0]
+        tensors = checkpoints.read_tensors(prefix)
+    except checkpoints.DamagedError as error:
         raise exits.Refusal(
-            exits.BAD_DATA, f"--init_from={prefix}: cannot be read ({reason})"
+            exits.BAD_DATA, f"--init_from={path}: cannot be read ({error})"
         ) from None
     told = str(prefix)
     if tensors.pop(checkpoints.RUN_STATE, None) is not None:
-        ours = {
-            _READER.sub("", name.removeprefix(start)): value
-            for start in _OURS
-            for name, value in tensors.items()
-            if name.startswith(start)
-        }
-        return Foreign(ours, _pieces_beside(prefix), told)
+        # With the moving average, if there is one: what the run was judged by.
+        ours, _ = checkpoints.weights(tensors)
+        named = {_READER.sub("", name): value for name, value in ours.items()}
+        return Foreign(named, _pieces_beside(prefix), told)
     plain = {name.removesuffix(_OBJECT_SUFFIX): v for name, v in tensors.items()}
     if asked.name_map is not None:
         plain = name_map.renamed(plain, pathlib.Path(asked.name_map))

@@ -17,7 +17,7 @@ import tensorflow as tf
 from trainers import precision
 
 NORM_EPSILON = 1e-6
-_ROWS_MULTIPLE = 8
+ROWS_MULTIPLE = 8
 
 
 def weights(inputs: int, outputs: int, *, rng: np.random.Generator) -> tf.Variable:
@@ -94,7 +94,7 @@ class Embedding(tf.Module):
         """Draws vectors of expected length 1."""
         super().__init__()
         self.size = size
-        vectors = np.zeros((-(-size // _ROWS_MULTIPLE) * _ROWS_MULTIPLE, d_model))
+        vectors = np.zeros((-(-size // ROWS_MULTIPLE) * ROWS_MULTIPLE, d_model))
         vectors[:size] = rng.normal(0.0, d_model**-0.5, (size, d_model))
         self.vectors = tf.Variable(vectors, dtype=tf.float32)
 
