@@ -33,6 +33,7 @@ Config = TypeVar("Config")
 
 _HELP_FLAGS = {"--help", "-help", "-h", "--helpfull", "--helpshort"}
 _FLAGFILE = "flagfile"
+_NOT_SET = (None, "", ())
 VERSION = "1.0.0"  # of the project; CHANGELOG.md says what still loads
 
 
@@ -88,6 +89,11 @@ def parse_or_exit(
         sys.exit(os.EX_USAGE)
 
 
+def read_or_exit(path: pathlib.Path, config_class: type[Config]) -> Config:
+    """Returns the config of a flagfile, or ends the program as `parse_or_exit` does."""
+    return parse_or_exit(["", f"--{_FLAGFILE}={path}"], config_class, "")
+
+
 def _end_with(text: str) -> NoReturn:
     """Prints what was asked for and ends the program."""
     try:
@@ -127,15 +133,16 @@ def to_lines(config: Any) -> list[str]:
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value):
             lines += to_lines(value)
-        elif value in (None, "", ()):
-            continue  # not set, which a flagfile says by leaving the flag out
-        elif isinstance(value, bool):
-            lines.append(f"--{field.name}={str(value).lower()}")
-        elif isinstance(value, tuple):
-            lines.append(f"--{field.name}={','.join(value)}")
-        else:
-            lines.append(f"--{field.name}={value}")
+        elif value not in _NOT_SET:  # which a flagfile says by leaving the flag out
+            lines.append(f"--{field.name}={_text(value)}")
     return lines
+
+
+def _text(value: Any) -> str:
+    """Returns a value as a flag says it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 def help_text(config_class: type, about: str) -> str:
@@ -223,7 +230,7 @@ def _expanded(arguments: Sequence[str]) -> Iterator[_Argument]:
 
 def _expand(argument: _Argument, inside: tuple[str, ...]) -> Iterator[_Argument]:
     name, equals, filename = argument.text.lstrip("-").partition("=")
-    if name != _FLAGFILE:
+    if name != _FLAGFILE or not argument.text.startswith("-"):
         yield argument
         return
     if not equals or not filename:
@@ -360,10 +367,6 @@ def _placeholder(field: Any, kind: Any) -> str:
 def _default_text(field: Any) -> str:
     if field.default is dataclasses.MISSING:
         return "(required)"
-    if field.default in (None, "", ()):
+    if field.default in _NOT_SET:
         return "(not set)"
-    if isinstance(field.default, bool):
-        return f"(default: {str(field.default).lower()})"
-    if isinstance(field.default, tuple):
-        return f"(default: {','.join(field.default)})"
-    return f"(default: {field.default})"
+    return f"(default: {_text(field.default)})"

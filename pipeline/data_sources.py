@@ -26,6 +26,7 @@ from pipeline import plan as plan_lib
 
 # Lengths of more pairs are read pool by pool and not held: 4 bytes each.
 _HELD_PAIRS = 50_000_000
+_SCORED_BUCKETS = 16  # of a split that is scored
 
 
 class Source(NamedTuple):
@@ -101,6 +102,36 @@ def open_split(
         default_multiple=default_multiple,
         kind=kind,
     )
+
+
+def open_whole(
+    data_dir: locations.Location,
+    split: str,
+    *,
+    tokens: int = config.DEFAULT_TOKENS,
+    attention_budget: int | None = None,
+    kind: examples.Kind | None = None,
+) -> Source:
+    """Opens a split to be scored: nothing is left out, whatever its length.
+
+    Args:
+        data_dir: A data directory.
+        split: `train`, `valid` or `test`.
+        tokens: As `--tokens_per_batch`; more where the longest example has more.
+        attention_budget: As the flag, and more for the longest example.
+        kind: As `open_split` takes it.
+
+    Raises:
+        exits.Refusal: As `open_split`.
+    """
+    held_out = manifest.read(data_dir).split(split)
+    longest = int(held_out.joint_histogram()[:, :2].max()) + 1  # with EOS
+    batch = config.BatchConfig(
+        tokens_per_batch=max(tokens, longest),
+        attention_budget=attention_budget and max(attention_budget, longest**2),
+        num_buckets=_SCORED_BUCKETS,
+    )
+    return open_split(data_dir, split, batch, seed=0, kind=kind)
 
 
 def open_corpora(

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import config as pipeline_config
 from pipeline import (
     data_sources,
     exits,
@@ -16,7 +15,6 @@ from pipeline import (
     input_pipeline,
     locations,
     manifest,
-    pictures,
     progress,
     records,
     shard_damage,
@@ -25,19 +23,16 @@ from pipeline import (
 from trainers import (
     class_baselines,
     classification,
+    confusion_pictures,
     decoding_config,
     evaluation,
     prediction,
-    restoring,
     run_directory,
     score_tables,
     seq2vec_config,
 )
-from trainers.models import build_vectors
 
-_BATCH_TOKENS = 4096
 _BATCH_RECORDS = 8192
-_NUM_BUCKETS = 16
 
 
 def evaluate(
@@ -60,25 +55,10 @@ def evaluate(
         exits.Refusal: If the data is of another vocabulary or other labels.
     """
     workdir = pathlib.Path(weights.workdir)
-    folder = workdir / run_directory.VOCABULARY
-    names = run_directory.labels(workdir)
-    (entry,) = vocabulary.copied_entries(folder)
     facts = manifest.read(data_dir)
-    manifest.check_files(facts, data_dir, split)
-    if (facts.src_vocabulary.sha256, facts.classes()) != (entry.sha256, names):
-        raise exits.Refusal(
-            exits.MISMATCH,
-            f"--data_dir={data_dir}: was made with another vocabulary or other labels "
-            "than the run was trained with",
-        )
-    words = vocabulary.load_one(folder, entry)
-    model = build_vectors.classifier(run, words.size, len(names))
-    which = restoring.restore(model, weights)
-    longest = int(facts.split(split).joint_histogram()[:, 0].max()) + 1
-    batch = pipeline_config.BatchConfig(
-        tokens_per_batch=max(_BATCH_TOKENS, longest), num_buckets=_NUM_BUCKETS
-    )
-    source = data_sources.open_split(data_dir, split, batch, seed=0)
+    _check_same(facts, workdir, data_dir)
+    source = data_sources.open_whole(data_dir, split)
+    model, words, names, which = prediction.load(run, weights)
     step = classification.ClassificationStep(model, len(names))
     outcome = step(input_pipeline.epoch(source))
     result = {
@@ -96,6 +76,20 @@ def evaluate(
         result,
         functools.partial(_write_confusions, outcome, names, workdir, split),
     )
+
+
+def _check_same(
+    facts: manifest.Manifest, workdir: pathlib.Path, data_dir: locations.Location
+) -> None:
+    """Refuses data of other subwords or labels than the run's."""
+    (entry,) = vocabulary.copied_entries(workdir / run_directory.VOCABULARY)
+    of_run = (entry.sha256, run_directory.labels(workdir))
+    if (facts.src_vocabulary.sha256, facts.classes()) != of_run:
+        raise exits.Refusal(
+            exits.MISMATCH,
+            f"--data_dir={data_dir}: was made with another vocabulary or other labels "
+            "than the run was trained with",
+        )
 
 
 def _baselines(
@@ -157,8 +151,7 @@ def _write_confusions(
     files.write_whole(workdir / f"confusions_{name}.json", text)
     picture = workdir / f"confusions_{name}.png"
     title = f"{name}: accuracy {outcome.accuracy:.4f}, macro-F1 {outcome.macro_f1:.4f}"
-    with files.named(picture):
-        pictures.draw_confusions(counts, names, picture, title)
+    confusion_pictures.draw(counts, names, picture, title)
 
 
 def _wrong(

@@ -1,13 +1,13 @@
 """How well a classifier does: confusions, accuracy, macro-F1; and while it trains."""
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 import tensorflow as tf
 
-from pipeline import batching, data_sources, input_pipeline, records, shard_damage
-from trainers import class_losses, memory_trial, noise, validation
+from pipeline import batching, data_sources, records, shard_damage
+from trainers import class_losses, noise
 from trainers.models import seq2vec
 
 
@@ -99,40 +99,9 @@ class ClassificationStep:
             confusions += counted.numpy()
         return Outcome(nll_sum / int(confusions.sum()), confusions)
 
-
-class Validation:
-    """Validates a classifier on the valid split; a `validation.Validate`."""
-
-    def __init__(
-        self,
-        model: seq2vec.Classifier,
-        source: data_sources.Source,
-        num_classes: int,
-        is_stopping: Callable[[], bool],
-    ) -> None:
-        """Args: is_stopping: whether to give up, asked between batches."""
-        self._step = ClassificationStep(model, num_classes)
-        self._source, self._is_stopping = source, is_stopping
-        self._dataset = input_pipeline.batches(source, num_epochs=1)
-
-    @property
-    def num_traces(self) -> int:
-        """How often the evaluating step was traced in this process."""
-        return self._step.num_traces
-
-    def try_memory(self) -> None:
-        """Runs the largest batches of the split: memory runs out now or never."""
-        self._step(memory_trial.largest_batches(self._source.plan, self._source.kind))
-
-    def __call__(self) -> validation.Result:
-        """Returns the metrics of the model as it is.
-
-        Raises:
-            validation.StoppedError: If a signal came.
-        """
-        batches = input_pipeline.epoch(self._source, self._dataset)
-        stoppable = validation.unless_stopping(batches, self._is_stopping)
-        return validation.Result(self._step(stoppable).metrics(), "")
+    def measure(self, batches: Iterable[batching.LabelBatch]) -> dict[str, float]:
+        """Returns its figures on some batches, by name."""
+        return self(batches).metrics()
 
 
 def balanced_weights(source: data_sources.Source, num_classes: int) -> np.ndarray:

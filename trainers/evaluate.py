@@ -166,7 +166,7 @@ def _evaluate_texts(asked: EvaluateConfig, workdir: pathlib.Path) -> None:
     if not asked.src_file:
         facts = manifest.read(data_dir)
         manifest.check_files(facts, data_dir, asked.split)
-        _check_same_vocabulary(vocabularies, facts, data_dir)
+        vocabulary.check_same(vocabularies, facts, data_dir)
     for path in (asked.src_file, *asked.ref_file):
         if path and not pathlib.Path(path).is_file():
             raise exits.Refusal(exits.MISSING_INPUT, f"{path}: no such file")
@@ -183,7 +183,7 @@ def _evaluate_texts(asked: EvaluateConfig, workdir: pathlib.Path) -> None:
     if asked.lowercase:
         examples = examples._replace(lowercase=True)
     with out_of_memory.decoding_refused(asked.decoding):
-        result, hypotheses = _result(asked, runs, vocabularies, examples)
+        result, hypotheses = _result(asked, runs, others, vocabularies, examples)
     if asked.baseline and facts is not None:
         result |= _baseline(facts, data_dir, vocabularies, examples)
     shown = [
@@ -197,8 +197,8 @@ def _evaluate_texts(asked: EvaluateConfig, workdir: pathlib.Path) -> None:
 def _evaluate_vectors(asked: EvaluateConfig, workdir: pathlib.Path) -> None:
     """Does the same for a run of trainers.seq2vec."""
     _check_of_vectors(asked)
-    flags = f"--flagfile={run_directory.flagfile(workdir)}"
-    run = binding.parse_or_exit(["", flags], seq2vec_config.Seq2VecConfig, "")
+    path = run_directory.flagfile(workdir)
+    run = binding.read_or_exit(path, seq2vec_config.Seq2VecConfig)
     runtime.start()
     from trainers import class_evaluation, retrieval_evaluation
 
@@ -236,21 +236,7 @@ def _check_of_vectors(asked: EvaluateConfig) -> None:
 
 def _config(workdir: str, flag: str = "--workdir") -> config.Seq2SeqConfig:
     path = run_directory.flagfile_of_texts(pathlib.Path(workdir), flag)
-    return binding.parse_or_exit(["", f"--flagfile={path}"], config.Seq2SeqConfig, "")
-
-
-def _check_same_vocabulary(
-    vocabularies: vocabulary.Vocabularies,
-    facts: manifest.Manifest,
-    data_dir: locations.Location,
-) -> None:
-    there = tuple(entry.sha256 for entry in facts.pair_vocabularies())
-    if there != tuple(entry.sha256 for entry in vocabularies.entries):
-        raise exits.Refusal(
-            exits.MISMATCH,
-            f"--data_dir={data_dir}: was made with another vocabulary than the run was "
-            "trained with",
-        )
+    return binding.read_or_exit(path, config.Seq2SeqConfig)
 
 
 def _of_files(
@@ -280,6 +266,7 @@ def _of_files(
 def _result(
     asked: EvaluateConfig,
     runs: list[config.Seq2SeqConfig],
+    others: list[config.Seq2SeqConfig],
     vocabularies: vocabulary.Vocabularies,
     examples: "evaluation.Examples",
 ) -> tuple[dict[str, Any], list[str]]:
@@ -310,13 +297,14 @@ def _result(
         "cut_hypotheses": sum(not hypothesis.finished for hypothesis in said),
         "decoding_step_traces": translator.num_traces,
     }
-    if asked.against:
-        result["against"] = _against(asked, examples, hypotheses, draws)
+    for other in others:
+        result["against"] = _against(asked, other, examples, hypotheses, draws)
     return result, hypotheses
 
 
 def _against(
     asked: EvaluateConfig,
+    other: config.Seq2SeqConfig,
     examples: "evaluation.Examples",
     hypotheses: list[str],
     draws: int,
@@ -327,7 +315,7 @@ def _against(
     weights = dataclasses.replace(asked.weights, workdir=str(asked.against))
     copied = pathlib.Path(weights.workdir) / run_directory.VOCABULARY
     vocabularies = vocabulary.load_copy(copied)
-    model, which = restoring.load(_config(weights.workdir), weights, vocabularies)
+    model, which = restoring.load(other, weights, vocabularies)
     alone = dataclasses.replace(asked.decoding, ensemble=())
     translator = translation.Translator(model, vocabularies, alone)
     said = evaluation.translated(translator, examples.sources)

@@ -1,6 +1,7 @@
 """What is measured of a trained model: losses, scores, and where they come from."""
 
 import dataclasses
+import itertools
 import math
 import pathlib
 import sys
@@ -18,7 +19,6 @@ from pipeline import (
     shard_damage,
     vocabulary,
 )
-from pipeline import config as pipeline_config
 from pipeline import manifest as manifest_lib
 from trainers import (
     checkpoints,
@@ -30,8 +30,6 @@ from trainers import (
     translation,
 )
 
-_BATCH_TOKENS = 4096
-_NUM_BUCKETS = 16
 _LENGTHS = (8, 16, 32, 64, 128, 256)  # upper bounds of the length table, in tokens
 _MOST_NATS = math.log(sys.float_info.max)
 
@@ -64,11 +62,7 @@ def of_split(
     Raises:
         exits.Refusal: If a shard is damaged.
     """
-    longest = int(facts.split(split).joint_histogram()[:, :2].max()) + 1
-    batch = pipeline_config.BatchConfig(
-        tokens_per_batch=max(_BATCH_TOKENS, longest), num_buckets=_NUM_BUCKETS
-    )
-    source = data_sources.open_split(data_dir, split, batch, seed=0)
+    source = data_sources.open_whole(data_dir, split)
     words = vocabulary.load(data_dir, facts.pair_vocabularies()).tgt
     with shard_damage.reading(source):
         texts = records.read_texts([paths[0] for paths in source.shards])
@@ -176,7 +170,8 @@ def _trained_on(workdir: pathlib.Path) -> str | None:
     for folder in (run_directory.CHECKPOINTS, run_directory.BEST):
         for step in checkpoints.steps(workdir / folder)[-1:]:
             try:
-                _, state = checkpoints.read(checkpoints.path_of(workdir / folder, step))
+                prefix = checkpoints.path_of(workdir / folder, step)
+                state = checkpoints.read_state(prefix)
             except checkpoints.DamagedError:
                 continue
             return str(state["facts"]["data"])
@@ -240,11 +235,8 @@ def of_lengths(
     """
     lengths = [len(row) for row in side.encode(examples.sources)]
     table = []
-    lowest = 0
-    for highest in (*_LENGTHS, math.inf):
-        rows = [
-            row for row, length in enumerate(lengths) if lowest <= length <= highest
-        ]
+    for below, highest in itertools.pairwise((-1, *_LENGTHS, sys.maxsize)):
+        rows = [row for row, length in enumerate(lengths) if below < length <= highest]
         if rows:
             found = scores.of(
                 [hypotheses[row] for row in rows],
@@ -255,7 +247,7 @@ def of_lengths(
             named = dataclasses.asdict(found)
             table.append(
                 {
-                    "src_tokens_from": lowest,
+                    "src_tokens_from": below + 1,
                     "src_tokens_to": max(lengths[row] for row in rows),
                     "examples": len(rows),
                     **{
@@ -264,5 +256,4 @@ def of_lengths(
                     },
                 }
             )
-        lowest = int(min(highest, 1 << 30)) + 1
     return table

@@ -82,8 +82,8 @@ def main(asked: ExportConfig) -> None:
     """Exports, or refuses before anything is written."""
     workdir = pathlib.Path(asked.weights.workdir)
     target = pathlib.Path(asked.export_dir).absolute()
-    flags = f"--flagfile={run_directory.flagfile_of_texts(workdir)}"
-    run = binding.parse_or_exit(["", flags], config.Seq2SeqConfig, "")
+    path = run_directory.flagfile_of_texts(workdir)
+    run = binding.read_or_exit(path, config.Seq2SeqConfig)
     _check_model(asked, run)
     decoding_config.check_decodable(run.model, asked.decoding)
     vocabularies = vocabulary.load_copy(workdir / run_directory.VOCABULARY)

@@ -54,8 +54,8 @@ class PredictConfig:
 def main(asked: PredictConfig) -> None:
     """Answers until stdin ends."""
     workdir = pathlib.Path(asked.weights.workdir)
-    flags = f"--flagfile={run_directory.flagfile_of_vectors(workdir)}"
-    run = binding.parse_or_exit(["", flags], seq2vec_config.Seq2VecConfig, "")
+    path = run_directory.flagfile_of_vectors(workdir)
+    run = binding.read_or_exit(path, seq2vec_config.Seq2VecConfig)
     if run.head.head == "embedding" and asked.vectors is None:
         raise exits.Refusal(
             exits.USAGE,
@@ -84,8 +84,9 @@ def _predicted(
     """Prints labels, or returns vectors of all lines where they are asked for."""
     from trainers import prediction
 
-    predictor, names, which = prediction.restored(run, asked.weights)
-    progress.logger.info("predicting with %s", which)
+    restored = prediction.load(run, asked.weights)
+    predictor = restored.predictor()
+    progress.logger.info("predicting with %s", restored.which)
     vectors = []
     for first_line, chunk in _chunks():
         predicted = predictor(chunk, first_line=first_line)
@@ -93,7 +94,7 @@ def _predicted(
             vectors.append(predicted.vectors)
             continue
         for probabilities in predicted.probabilities:
-            sys.stdout.write(_line(probabilities, names, asked.top))
+            sys.stdout.write(_line(probabilities, restored.names, asked.top))
         sys.stdout.flush()
     return vectors
 

@@ -78,11 +78,6 @@ class Predictor:
             autograph=False,
         )
 
-    @property
-    def num_traces(self) -> int:
-        """How often the model was traced in this process."""
-        return int(self._traced.experimental_get_tracing_count())
-
     def __call__(self, texts: Sequence[str], *, first_line: int = 1) -> Predicted:
         """Returns what the model says of texts, at least one, in their order.
 
@@ -97,14 +92,37 @@ class Predictor:
         return probabilities.numpy(), vectors.numpy()
 
 
-def restored(
+class Restored(NamedTuple):
+    """A run's classifier.
+
+    Attributes:
+        model: With its weights.
+        words: Its vocabulary.
+        names: Of its classes, by id.
+        which: The checkpoints that the weights are of, in words.
+    """
+
+    model: seq2vec.Classifier
+    words: vocabulary.Vocabulary
+    names: list[str]
+    which: str
+
+    def predictor(self) -> Predictor:
+        """Returns it as what reads texts."""
+        return Predictor(self.model, self.words)
+
+
+def load(
     run: seq2vec_config.Seq2VecConfig, weights: decoding_config.WeightsConfig
-) -> tuple[Predictor, list[str], str]:
-    """Returns a run's classifier, the names of its classes, and which weights it has.
+) -> Restored:
+    """Returns the classifier of a run.
 
     Args:
         run: The flags of the run.
         weights: Of which run, and which of its checkpoints.
+
+    Raises:
+        exits.Refusal: If there is no such checkpoint, or no classes.
     """
     workdir = pathlib.Path(weights.workdir)
     names = run_directory.labels(workdir)
@@ -113,7 +131,7 @@ def restored(
     words = vocabulary.load_one(folder, entry)
     model = build_vectors.classifier(run, words.size, len(names))
     which = restoring.restore(model, weights)
-    return Predictor(model, words), names, which
+    return Restored(model, words, names, which)
 
 
 def in_order(

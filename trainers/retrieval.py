@@ -1,13 +1,13 @@
 """How well vectors find the other side of a pair among all pairs of a split."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from pipeline import batching, data_sources, input_pipeline, vocabulary
-from trainers import losses, memory_trial, validation
+from pipeline import batching, vocabulary
+from trainers import losses
 from trainers.models import text_pairs
 
 _ROWS = 1024  # compared with all at once
@@ -52,7 +52,7 @@ class RetrievalStep:
         """How often the step was traced in this process."""
         return int(self._traced.experimental_get_tracing_count())
 
-    def __call__(self, batches: Iterable[batching.TextsBatch]) -> dict[str, float]:
+    def measure(self, batches: Iterable[batching.TextsBatch]) -> dict[str, float]:
         """Returns what is found of all pairs of some batches.
 
         Returns:
@@ -78,37 +78,3 @@ class RetrievalStep:
             "retrieval_accuracy": accuracy(src, tgt, keys[1]),
             "retrieval_accuracy_back": accuracy(tgt, src, keys[0]),
         }
-
-
-class Validation:
-    """Validates vectors on the valid split; a `validation.Validate`."""
-
-    def __init__(
-        self,
-        model: text_pairs.TextPairs,
-        source: data_sources.Source,
-        is_stopping: Callable[[], bool],
-    ) -> None:
-        """Args: is_stopping: whether to give up, asked between batches."""
-        self._step = RetrievalStep(model)
-        self._source, self._is_stopping = source, is_stopping
-        self._dataset = input_pipeline.batches(source, num_epochs=1)
-
-    @property
-    def num_traces(self) -> int:
-        """How often the evaluating step was traced in this process."""
-        return self._step.num_traces
-
-    def try_memory(self) -> None:
-        """Runs the largest batches of the split: memory runs out now or never."""
-        self._step(memory_trial.largest_batches(self._source.plan, self._source.kind))
-
-    def __call__(self) -> validation.Result:
-        """Returns the metrics of the model as it is.
-
-        Raises:
-            validation.StoppedError: If a signal came.
-        """
-        batches = input_pipeline.epoch(self._source, self._dataset)
-        stoppable = validation.unless_stopping(batches, self._is_stopping)
-        return validation.Result(self._step(stoppable), "")

@@ -3,11 +3,9 @@
 import pathlib
 from typing import Any
 
-from pipeline import config as pipeline_config
 from pipeline import (
     data_sources,
     examples,
-    exits,
     input_pipeline,
     locations,
     manifest,
@@ -23,9 +21,6 @@ from trainers import (
     seq2vec_config,
 )
 from trainers.models import build_vectors
-
-_BATCH_TOKENS = 4096
-_NUM_BUCKETS = 16
 
 
 def evaluate(
@@ -49,25 +44,12 @@ def evaluate(
     """
     del num_samples
     facts = manifest.read(data_dir)
-    manifest.check_files(facts, data_dir, split)
     folder = pathlib.Path(weights.workdir) / run_directory.VOCABULARY
     vocabularies = vocabulary.load_copy(folder)
-    there = [entry.sha256 for entry in facts.pair_vocabularies()]
-    if there != [entry.sha256 for entry in vocabularies.entries]:
-        raise exits.Refusal(
-            exits.MISMATCH,
-            f"--data_dir={data_dir}: was made with another vocabulary than the run was "
-            "trained with",
-        )
+    vocabulary.check_same(vocabularies, facts, data_dir)
+    source = data_sources.open_whole(data_dir, split, kind=examples.TEXTS)
     model = build_vectors.pairs(run, vocabularies)
     which = restoring.restore(model, weights)
-    longest = int(facts.split(split).joint_histogram()[:, :2].max()) + 1
-    batch = pipeline_config.BatchConfig(
-        tokens_per_batch=max(_BATCH_TOKENS, longest), num_buckets=_NUM_BUCKETS
-    )
-    source = data_sources.open_split(
-        data_dir, split, batch, seed=0, kind=examples.TEXTS
-    )
     step = retrieval.RetrievalStep(model)
     count = facts.split(split).num_records
     result: dict[str, Any] = {
@@ -75,7 +57,7 @@ def evaluate(
         **evaluation.measured_on(data_dir, facts),
         "examples": count,
         "checkpoints": which,
-        **step(input_pipeline.epoch(source)),
+        **step.measure(input_pipeline.epoch(source)),
         "chance": 1 / count,
         "evaluation_step_traces": step.num_traces,
     }

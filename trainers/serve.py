@@ -77,14 +77,11 @@ def main(asked: ServeConfig) -> None:
 def _translations(asked: ServeConfig) -> "tuple[web.Answer, str]":
     """Returns what answers with hypotheses, and which weights it has."""
     workdir = pathlib.Path(asked.weights.workdir)
-    runs = [
-        binding.parse_or_exit(
-            ["", f"--flagfile={run_directory.flagfile_of_texts(pathlib.Path(name))}"],
-            config.Seq2SeqConfig,
-            "",
-        )
+    flagfiles = [
+        run_directory.flagfile_of_texts(pathlib.Path(name))
         for name in (asked.weights.workdir, *asked.decoding.ensemble)
     ]
+    runs = [binding.read_or_exit(path, config.Seq2SeqConfig) for path in flagfiles]
     for run in runs:
         decoding_config.check_decodable(run.model, asked.decoding)
     vocabularies = vocabulary.load_copy(workdir / run_directory.VOCABULARY)
@@ -116,8 +113,8 @@ def _classes(asked: ServeConfig) -> "tuple[web.Answer, str]":
             f"--workdir={workdir}: is a run of trainers.seq2vec, which decodes "
             "nothing; leave flags of decoding out",
         )
-    flags = f"--flagfile={run_directory.flagfile_of_vectors(workdir)}"
-    run = binding.parse_or_exit(["", flags], seq2vec_config.Seq2VecConfig, "")
+    path = run_directory.flagfile_of_vectors(workdir)
+    run = binding.read_or_exit(path, seq2vec_config.Seq2VecConfig)
     if run.head.head == "embedding":
         raise exits.Refusal(
             exits.USAGE,
@@ -128,8 +125,8 @@ def _classes(asked: ServeConfig) -> "tuple[web.Answer, str]":
     from trainers import prediction
     from trainers.serving import answers
 
-    predictor, names, which = prediction.restored(run, asked.weights)
-    return answers.Classes(predictor, names), which
+    restored = prediction.load(run, asked.weights)
+    return answers.Classes(restored.predictor(), restored.names), restored.which
 
 
 def _end(number: int, _: object) -> NoReturn:

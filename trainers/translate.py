@@ -121,10 +121,7 @@ def _runs(asked: TranslateConfig) -> list[config.Seq2SeqConfig]:
     flagfiles = [
         run_directory.flagfile_of_texts(pathlib.Path(workdir)) for workdir in workdirs
     ]
-    runs = [
-        binding.parse_or_exit(["", f"--flagfile={path}"], config.Seq2SeqConfig, "")
-        for path in flagfiles
-    ]
+    runs = [binding.read_or_exit(path, config.Seq2SeqConfig) for path in flagfiles]
     for run in runs:
         decoding_config.check_decodable(run.model, asked.decoding)
     decoding_config.check_attentive(runs[0].model, asked.attention)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
@@ -26,8 +26,6 @@ from trainers import (
     translation,
 )
 
-_VALID_BUCKETS = 16
-_VALID_TOKENS = pipeline_config.DEFAULT_TOKENS
 _SCORES = ("bleu", "chrf", "exact_match", "token_error_rate")
 
 
@@ -64,6 +62,17 @@ class Validate(Protocol):
         Raises:
             StoppedError: If a signal came.
         """
+
+
+class Step(Protocol):
+    """What measures a model on batches, traced once."""
+
+    @property
+    def num_traces(self) -> int:
+        """How often it was traced in this process."""
+
+    def measure(self, batches: Iterable[Any]) -> dict[str, float]:
+        """Returns the model's figures on some batches, by name."""
 
 
 class Validation:
@@ -151,6 +160,46 @@ class Validation:
         )
 
 
+class OfVectors:
+    """Validates a model that says no texts; a `Validate`."""
+
+    def __init__(
+        self,
+        step: Step,
+        source: data_sources.Source,
+        is_stopping: Callable[[], bool],
+    ) -> None:
+        """Nothing is traced yet.
+
+        Args:
+            step: What measures the model.
+            source: The valid split.
+            is_stopping: Whether to give up, asked between batches.
+        """
+        self._step, self._source, self._is_stopping = step, source, is_stopping
+        self._dataset = input_pipeline.batches(source, num_epochs=1)
+
+    @property
+    def num_traces(self) -> int:
+        """How often the evaluating step was traced in this process."""
+        return self._step.num_traces
+
+    def try_memory(self) -> None:
+        """Runs the largest batches of the split: memory runs out now or never."""
+        largest = memory_trial.largest_batches(self._source.plan, self._source.kind)
+        self._step.measure(largest)
+
+    def __call__(self) -> Result:
+        """Returns the metrics of the model as it is.
+
+        Raises:
+            StoppedError: If a signal came.
+        """
+        batches = input_pipeline.epoch(self._source, self._dataset)
+        stoppable = unless_stopping(batches, self._is_stopping)
+        return Result(self._step.measure(stoppable), "")
+
+
 def open_valid(
     asked: config.TrainConfig,
     facts: manifest.Manifest,
@@ -160,15 +209,12 @@ def open_valid(
     held_out = facts.splits["valid"]
     if not asked.validation.eval_every_steps or not held_out.num_records:
         return None
-    longest = int(held_out.joint_histogram()[:, :2].max()) + 1
-    budget = asked.batch.attention_budget
-    batch = pipeline_config.BatchConfig(
-        tokens_per_batch=max(asked.batch.tokens or _VALID_TOKENS, longest),
-        attention_budget=max(budget, longest**2) if budget else None,
-        num_buckets=_VALID_BUCKETS,
-    )
-    return data_sources.open_split(
-        asked.run.data_path, "valid", batch, seed=0, kind=kind
+    return data_sources.open_whole(
+        asked.run.data_path,
+        "valid",
+        tokens=asked.batch.tokens or pipeline_config.DEFAULT_TOKENS,
+        attention_budget=asked.batch.attention_budget,
+        kind=kind,
     )
 
 

@@ -55,7 +55,8 @@ def classes(
         held_out = validation.open_valid(budgeted, facts)
         if held_out is None:
             return None
-        return classification.Validation(model, held_out, count, is_stopping)
+        step = classification.ClassificationStep(model, count)
+        return validation.OfVectors(step, held_out, is_stopping)
 
     pieces = {"src": words.pieces(range(words.size))}
     kind = examples.kind_of(facts)
@@ -79,7 +80,8 @@ def pairs(
         held_out = validation.open_valid(budgeted, facts, examples.TEXTS)
         if held_out is None:
             return None
-        return retrieval.Validation(model, held_out, is_stopping)
+        step = retrieval.RetrievalStep(model)
+        return validation.OfVectors(step, held_out, is_stopping)
 
     pieces = starting.pieces_of(vocabularies)
     return preparing.Parts(tasks.EMBEDDING, model, pieces, validate, examples.TEXTS)

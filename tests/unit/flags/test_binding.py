@@ -66,6 +66,7 @@ def test_lines_of_a_config_parse_to_the_same_config():
     [
         (["--path=x", "--widht=3"], "--widht: no such flag (did you mean --width?)"),
         (["--path=x", "stray"], "'stray' is not a flag"),
+        (["--path=x", "flagfile=a.flags"], "'flagfile=a.flags' is not a flag"),
         (["--path=x", "--"], "'--' is not a flag"),
         (["--path=x", "--width=three"], "width"),
         (["--path=x", "--rate=inf"], "--rate=inf must be a finite number"),

@@ -59,10 +59,10 @@ def test_vectors_of_pairs_learn_to_find_each_other(data_dir, shared):
         spec=source.kind.spec,
     )
     evaluate = retrieval.RetrievalStep(model)
-    before = evaluate(input_pipeline.epoch(held_out))
+    before = evaluate.measure(input_pipeline.epoch(held_out))
     for batch in input_pipeline.batches(source, num_epochs=10):
         step([batch], 0.005)
-    after = evaluate(input_pipeline.epoch(held_out))
+    after = evaluate.measure(input_pipeline.epoch(held_out))
     assert after["retrieval_accuracy"] > before["retrieval_accuracy"] + 0.2
     assert after["retrieval_accuracy_back"] > 0.3
     assert after["loss"] < before["loss"]
