@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from flags import binding
 from pipeline import exits, knobs, mixing, progress, runtime
-from trainers import config, run_directory, seq2vec_config
+from trainers import config, run_directory
+from trainers.reporting import settings
 
 if TYPE_CHECKING:
     from trainers.reporting import batches, markup
@@ -61,11 +62,10 @@ def main(asked: ReportConfig) -> None:
 
 def _config(workdir: pathlib.Path) -> Any:
     """Returns a run's config, or in words why its flags are not understood."""
-    of_vectors = run_directory.is_of_vectors(workdir)
-    program = seq2vec_config.Seq2VecConfig if of_vectors else config.Seq2SeqConfig
-    flags = f"--flagfile={run_directory.flagfile(workdir)}"
+    program = settings.config_class(run_directory.flags_of(workdir))
+    flagfile = run_directory.flagfile(workdir)
     try:
-        return binding.parse([flags], program)
+        return binding.parse([f"--flagfile={flagfile}"], program)
     except binding.FlagError as error:
         return f"Not known: the flags of the run are of another version ({error})."
 

@@ -5,6 +5,7 @@ the same bytes as one that was never stopped. What the clock determines is in
 `timing.jsonl`.
 """
 
+import contextlib
 import json
 import pathlib
 import re
@@ -67,10 +68,17 @@ def flagfile_of_vectors(workdir: pathlib.Path) -> pathlib.Path:
 
 def is_of_vectors(workdir: pathlib.Path, flag: str = _FLAG) -> bool:
     """Returns whether a directory is that of a run of trainers.seq2vec."""
-    # What is no UTF-8 is refused where the flags are read.
-    text = flagfile(workdir, flag).read_text(encoding="utf-8", errors="replace")
-    lines = text.split("\n")
-    return any(line.startswith("--pooling=") for line in lines)
+    return are_of_vectors(flags_of(workdir, flag))
+
+
+def are_of_vectors(flags: dict[str, str]) -> bool:
+    """Returns whether a run with such flags is one of trainers.seq2vec."""
+    return "pooling" in flags
+
+
+def flags_of(workdir: pathlib.Path, flag: str = _FLAG) -> dict[str, str]:
+    """Returns the flags of a run as texts, by name, or refuses what is not a run."""
+    return _flags_in(flagfile(workdir, flag))
 
 
 def labels(workdir: pathlib.Path) -> list[str]:
@@ -91,10 +99,45 @@ def labels(workdir: pathlib.Path) -> list[str]:
     return names
 
 
+def _flags_in(path: pathlib.Path) -> dict[str, str]:
+    # What is no UTF-8 is refused where flags are understood; here they are texts.
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return _values(text.split("\n"))
+
+
 def _values(lines: list[str]) -> dict[str, str]:
-    """Returns the flags of a flagfile's lines and their values."""
-    parts = (line.partition("=") for line in lines if line.startswith("--"))
+    """Returns the values of a flagfile's lines, by name."""
+    parts = (line[2:].partition("=") for line in lines if line.startswith("--"))
     return {name: value for name, _, value in parts}
+
+
+def read_summary(workdir: pathlib.Path) -> dict[str, Any]:
+    """Returns the summary of a run, nothing where there is none yet."""
+    return read_json(workdir / SUMMARY) or {}
+
+
+def read_json(path: pathlib.Path) -> Any:
+    """Returns a JSON file's content, None where there is none that can be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def read_log(path: pathlib.Path) -> list[dict[str, Any]]:
+    """Returns the lines of a log that are whole, none where it is not there.
+
+    A run may be writing the last one, and one that goes on replaces the file.
+    """
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return []
+    found = []
+    for line in text.split("\n")[:-1]:
+        with contextlib.suppress(ValueError):
+            found.append(json.loads(line))
+    return found
 
 
 def own(path: pathlib.Path, worker: int) -> pathlib.Path:
@@ -130,17 +173,14 @@ class RunDirectory:
             `100 -> 50`.
         """
         path = self.path / FLAGS
-        before: dict[str, str] = {}
-        if path.is_file():
-            text = path.read_text(encoding="utf-8", errors="replace")
-            before = _values(text.split("\n"))
+        before = _flags_in(path) if path.is_file() else {}
         head = (
             "# Every flag of this run; --flagfile=run.flags --workdir=NEW repeats it."
         )
         files.write_whole(path, "\n".join([head, *lines, ""]))
         now = _values(lines)
         return {
-            name: f"{before.get(name, '')} -> {now.get(name, '')}"
+            f"--{name}": f"{before.get(name, '')} -> {now.get(name, '')}"
             for name in sorted(before.keys() | now.keys())
             if before and before.get(name) != now.get(name)
         }

@@ -25,14 +25,17 @@ class Map(NamedTuple):
     Attributes:
         source: The sentence.
         hypothesis: What the model says to it.
-        weights: Subwords of both sides, and the mean over layers and heads.
+        src_pieces: Its subwords, S of them.
+        tgt_pieces: Those of the hypothesis, T.
+        weights: How much of each source subword, the mean over layers and heads,
+            float [T, S].
     """
 
     source: str
     hypothesis: str
     src_pieces: list[str]
     tgt_pieces: list[str]
-    weights: np.ndarray  # float [T, S]
+    weights: np.ndarray
 
 
 def read(run: collecting.Run, asked: config.Seq2SeqConfig, count: int) -> list[Map]:

@@ -3,6 +3,8 @@
 import math
 from typing import NamedTuple
 
+_UNITS = ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k"))  # from where, of what
+
 
 class Axis(NamedTuple):
     """Where values lie on a chart.
@@ -74,12 +76,13 @@ def told(value: float) -> str:
 
     >>> [told(one) for one in (0, 1.5e-5, 0.00025, 1.4767, 512, 24000, 2093568)]
     ['0', '1.5e-5', '0.00025', '1.477', '512', '24k', '2.09M']
+    >>> [told(one) for one in (9999.7, 999_700, 999_999_999, 1.2e9)]
+    ['10k', '1M', '1G', '1.2G']
     """
     size = abs(value)
-    if size >= 1e6:
-        return f"{value / 1e6:.3g}M"
-    if size >= 1e4:
-        return f"{value / 1e3:.3g}k"
+    for least, unit, letter in _UNITS:
+        if float(f"{size:.3g}") >= least:  # rounded up it may be one of the next
+            return f"{value / unit:.3g}{letter}"
     if size >= 1:
         return f"{value:,.4g}"
     if size >= 1e-4 or not size:

@@ -96,17 +96,11 @@ def _table(found: Batches) -> markup.Markup:
                 int(buckets.rows[k]),
                 int(chosen.sum()),
                 f"{int(numbers.real_rows[chosen].sum()):,}",
-                bar(fill),
+                markup.bar(fill),
             ]
         )
     head = ["source", "target", "rows", "batches", "examples", "fill"]
     return markup.table(head, rows, numbers_from=0)
-
-
-def bar(share: float) -> markup.Markup:
-    """Returns a share as a number with a bar behind it."""
-    style = f"--share:{100 * share:.1f}%"
-    return markup.tag("span", f"{share:.3f}", class_="bar", style=style)
 
 
 def _picture(found: Batches) -> markup.Markup:

@@ -1,12 +1,10 @@
 """What the files of a working directory say of a run, whatever of them is there."""
 
-import contextlib
-import json
 import pathlib
 from typing import Any, NamedTuple
 
 from trainers import run_directory
-from trainers.reporting import samples, settings
+from trainers.reporting import samples
 
 _EVALUATED = "evaluate_"
 _CONFUSED = "confusions_"
@@ -44,7 +42,7 @@ class Run(NamedTuple):
     @property
     def is_of_vectors(self) -> bool:
         """Whether it is a run of trainers.seq2vec."""
-        return "pooling" in self.flags
+        return run_directory.are_of_vectors(self.flags)
 
     @property
     def last_step(self) -> int:
@@ -73,19 +71,19 @@ def read(workdir: pathlib.Path, name: str = "") -> Run:
     Raises:
         exits.Refusal: If the directory is not that of a run.
     """
-    lines = _lines(workdir / run_directory.METRICS)
+    lines = run_directory.read_log(workdir / run_directory.METRICS)
     return Run(
         workdir=workdir,
         name=name or workdir.resolve().name,
-        flags=settings.given(workdir),
-        summary=_json(workdir / run_directory.SUMMARY) or {},
+        flags=run_directory.flags_of(workdir),
+        summary=run_directory.read_summary(workdir),
         training=[line for line in lines if "learning_rate" in line],
         validations=[line for line in lines if "learning_rate" not in line],
-        timing=_lines(workdir / run_directory.TIMING),
+        timing=run_directory.read_log(workdir / run_directory.TIMING),
         samples=samples.read(workdir),
         evaluations=_by_split(workdir, _EVALUATED),
         confusions=_by_split(workdir, _CONFUSED),
-        start=_json(workdir / run_directory.START) or [],
+        start=run_directory.read_json(workdir / run_directory.START) or [],
     )
 
 
@@ -108,27 +106,7 @@ def _by_split(workdir: pathlib.Path, prefix: str) -> dict[str, dict[str, Any]]:
     """
     found = {}
     for path in sorted(workdir.glob(f"{prefix}*.json")):
-        content, name = _json(path), path.stem.removeprefix(prefix)
+        content, name = run_directory.read_json(path), path.stem.removeprefix(prefix)
         if isinstance(content, dict) and content.get("split", name) == name:
             found[name] = content
-    return found
-
-
-def _json(path: pathlib.Path) -> Any:
-    """Returns a JSON file's content, None where there is none that can be read."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-
-
-def _lines(path: pathlib.Path) -> list[dict[str, Any]]:
-    """Returns the lines of a log that are whole: a run may be writing the last."""
-    if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
-    found = []
-    for line in lines:
-        with contextlib.suppress(ValueError):
-            found.append(json.loads(line))
     return found

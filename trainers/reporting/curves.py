@@ -3,21 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from trainers.reporting import charts, collecting, markup
+from trainers.reporting import charts, collecting, markup, overview
 
 Lines = Callable[[collecting.Run], list[dict[str, Any]]]
 
-_TITLES = {
-    "loss": "Loss",
-    "token_accuracy": "Token accuracy",
-    "accuracy": "Accuracy",
-    "bleu": "BLEU",
-    "chrf": "chrF",
-    "exact_match": "Exact match",
-    "token_error_rate": "Token error rate",
-    "macro_f1": "Macro F1",
-    "retrieval_accuracy": "Retrieval accuracy",
-}
 # Names in the lines about training, where they are not the same.
 _TRAINED = {"loss": "nll"}
 _UNITS = {"loss": "nats, without label smoothing"}
@@ -56,6 +45,11 @@ def _validated(runs: list[collecting.Run]) -> list[str]:
     return [name.removeprefix("valid_") for name in names if name.startswith("valid_")]
 
 
+def _title(name: str) -> str:
+    told = overview.metric(name)
+    return told if name == "chrf" else told[0].upper() + told[1:]
+
+
 def _learned(runs: list[collecting.Run], name: str) -> markup.Markup | None:
     """Returns a figure of training, pale, and of validation, with dots."""
     series = []
@@ -70,7 +64,7 @@ def _learned(runs: list[collecting.Run], name: str) -> markup.Markup | None:
         dotted = collecting.points(run.validations, f"valid_{name}")
         series.append(charts.Series(f"{prefix}valid", dotted, number, is_marked=True))
     return charts.lines(
-        _TITLES.get(name, name),
+        _title(name),
         series,
         y_label=_UNITS.get(name, ""),
         legend=len(runs) == 1,

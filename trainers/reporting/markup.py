@@ -63,19 +63,23 @@ def joined(*children: Child) -> Markup:
 
 
 def table(
-    head: Sequence[Child], rows: Iterable[Sequence[Child]], *, numbers_from: int = 1
+    head: Sequence[Child],
+    rows: Iterable[Sequence[Child]],
+    *,
+    numbers_from: int | None = 1,
 ) -> Markup:
     """Returns a table in a box of its own that scrolls where it is too wide.
 
     Args:
         head: Titles of the columns.
         rows: Of the same length.
-        numbers_from: The first column that is aligned to the right.
+        numbers_from: The first column that is aligned to the right; None for none.
     """
 
     def cells(name: str, row: Sequence[Child]) -> list[Markup]:
+        first = len(row) if numbers_from is None else numbers_from
         return [
-            tag(name, cell, class_="number" if column >= numbers_from else None)
+            tag(name, cell, class_="number" if column >= first else None)
             for column, cell in enumerate(row)
         ]
 
@@ -84,6 +88,12 @@ def table(
         "table", tag("thead", tag("tr", *cells("th", head))), tag("tbody", *body)
     )
     return tag("div", whole, class_="scroll")
+
+
+def bar(share: float) -> Markup:
+    """Returns a share as a number with a bar behind it."""
+    style = f"--share:{100 * share:.1f}%"
+    return tag("span", f"{share:.3f}", class_="bar", style=style)
 
 
 def printable(text: str) -> str:

@@ -114,7 +114,7 @@ def asked(run: collecting.Run) -> list[markup.Markup]:
         for name, (value, default) in settings.chosen(run.flags).items()
     ]
     every = "\n".join(f"--{name}={value}" for name, value in run.flags.items())
-    chosen = markup.table(["flag", "value", "default"], rows, numbers_from=9)
+    chosen = markup.table(["flag", "value", "default"], rows, numbers_from=None)
     return [
         chosen if rows else markup.tag("p", "All flags have their defaults."),
         markup.tag(
@@ -148,7 +148,7 @@ def machine(run: collecting.Run) -> markup.Markup:
     for event in summary.get("history", []):
         told = ", ".join(f"{key}: {value}" for key, value in event.items())
         rows.append(["happened", told])
-    return markup.table(["", ""], rows, numbers_from=9)
+    return markup.table(["", ""], rows, numbers_from=None)
 
 
 def _begun(entry: dict[str, Any]) -> str:

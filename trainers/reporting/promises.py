@@ -54,7 +54,7 @@ def table(found: list[Promise]) -> markup.Markup:
         ]
         for one in found
     ]
-    return markup.table(["", "promise", "measured"], rows, numbers_from=9)
+    return markup.table(["", "promise", "measured"], rows, numbers_from=None)
 
 
 def _of_summary(run: collecting.Run) -> list[Promise]:

@@ -1,28 +1,16 @@
 """The flags of a run as texts, and which of them somebody chose."""
 
-import pathlib
-
 from pipeline import knobs
 from trainers import config, run_directory, seq2vec_config
 
 PATHS = ("workdir", "data_dir")  # where a run is says nothing of what it is
 
 
-def given(workdir: pathlib.Path) -> dict[str, str]:
-    """Returns the flags of `run.flags`, by name.
-
-    Raises:
-        exits.Refusal: If the directory is not that of a run.
-    """
-    lines = run_directory.flagfile(workdir).read_text(encoding="utf-8").split("\n")
-    pairs = (line[2:].partition("=") for line in lines if line.startswith("--"))
-    return {name: value for name, _, value in pairs}
-
-
 def config_class(flags: dict[str, str]) -> type:
     """Returns the config of the program that wrote such flags."""
-    is_of_vectors = "pooling" in flags
-    return seq2vec_config.Seq2VecConfig if is_of_vectors else config.Seq2SeqConfig
+    if run_directory.are_of_vectors(flags):
+        return seq2vec_config.Seq2VecConfig
+    return config.Seq2SeqConfig
 
 
 def defaults(flags: dict[str, str]) -> dict[str, str]:

@@ -73,11 +73,10 @@ def write_best(current: optuna.Study, study_dir: pathlib.Path) -> pathlib.Path |
     if best is None:
         return None
     workdir = running.workdir_of(study_dir, best.number)
-    lines = run_directory.flagfile(workdir).read_text(encoding="utf-8").split("\n")
     flags = [
-        line
-        for line in lines
-        if line.startswith("--") and not line.startswith("--workdir=")
+        f"--{name}={value}"
+        for name, value in run_directory.flags_of(workdir).items()
+        if name != "workdir"
     ]
     head = [
         f"# The best of {len(study.ended(current))} trials, number {best.number}: "

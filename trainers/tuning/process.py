@@ -30,7 +30,6 @@ class Process:
         """
         workdir.mkdir(parents=True, exist_ok=True)
         self._log = workdir / LOG
-        self.peak_rss_mb = 0.0
         command = [sys.executable, "-m", f"trainers.{trainer}", *flags]
         paths = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
         environment = {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
@@ -71,9 +70,7 @@ class Process:
         except OSError:
             return 0.0
         fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
-        held = float(fields.get("VmRSS", "0 kB").split()[0]) / 1024
-        self.peak_rss_mb = max(self.peak_rss_mb, held)
-        return held
+        return float(fields.get("VmRSS", "0 kB").split()[0]) / 1024
 
     def last_words(self) -> str:
         """Returns what it said last: the line about what is wrong, if there is one."""
@@ -108,13 +105,16 @@ def cores_of(slot: int, count: int) -> set[int]:
         slot: From 0.
         count: Cores a slot.
     """
-    if hasattr(os, "sched_getaffinity"):
-        ours = sorted(os.sched_getaffinity(0))
-    else:
-        ours = list(range(os.cpu_count() or 1))
+    ours = _ours()
     return {ours[(slot * count + k) % len(ours)] for k in range(min(count, len(ours)))}
 
 
 def num_cores() -> int:
     """Returns on how many cores we may run."""
-    return len(cores_of(0, 1 << 16))
+    return len(_ours())
+
+
+def _ours() -> list[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))

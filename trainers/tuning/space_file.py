@@ -17,6 +17,7 @@ from trainers.tuning import space
 _KEYS = ("low", "high", "step", "log", "choices", "when")
 _TABLES = ("fixed", "search")
 _OURS = ("workdir",)  # set by the study
+_JUDGED = "best_metric"  # what trials are compared by, so the same for all
 
 
 def read(path: pathlib.Path, config_class: type) -> space.Space:
@@ -72,6 +73,8 @@ class _Reader:
         if not isinstance(table, dict):
             self._refuse(key, f"is no table; write [{key}], and low and high below it")
         self._kinds(key, name)
+        if name == _JUDGED:
+            self._refuse(key, "a study goes by one; set --metric, or it under [fixed]")
         for other in table:
             if other not in _KEYS:
                 self._refuse(f"{key}.{other}", f"is not one of {', '.join(_KEYS)}")

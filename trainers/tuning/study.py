@@ -168,20 +168,20 @@ def readable(study_dir: pathlib.Path) -> Iterator[None]:
             ) from None
         raise exits.Refusal(
             exits.DISK,
-            f"{path}: cannot be written ({_last(error)}); make room, and the same "
-            "command goes on",
+            f"{path}: cannot be written ({_root_cause(error)}); make room, and the "
+            "same command goes on",
         ) from None
 
 
 def _sqlite_code(error: BaseException) -> int | None:
     """Returns SQLite's primary code of an error it is behind, if it is one of ours."""
-    inner = _last(error)
+    inner = _root_cause(error)
     code = getattr(inner, "sqlite_errorcode", None)
     primary = code & 0xFF if code is not None else None
     return primary if primary in _DAMAGED | _UNWRITABLE else None
 
 
-def _last(error: BaseException) -> BaseException:
+def _root_cause(error: BaseException) -> BaseException:
     """Returns what an error began with."""
     while error.__cause__ is not None:
         error = error.__cause__

@@ -5,7 +5,7 @@ import pathlib
 import optuna
 
 from pipeline import files
-from trainers.reporting import axes, batches, charts, markup, page
+from trainers.reporting import axes, charts, markup, page
 from trainers.tuning import outcome, study
 
 PAGE = "study.html"
@@ -114,8 +114,8 @@ def _trial_table(current: optuna.Study, metric: str) -> markup.Markup:
 def _importance_table(shares: dict[str, float]) -> markup.Markup:
     if not shares:
         return markup.tag("p", "Too few trials came to their end.", class_="told")
-    rows = [[name, batches.bar(share)] for name, share in shares.items()]
-    return markup.table(["parameter", "importance"], rows, numbers_from=9)
+    rows = [[name, markup.bar(share)] for name, share in shares.items()]
+    return markup.table(["parameter", "importance"], rows, numbers_from=None)
 
 
 def _section(title: str, part: markup.Markup) -> markup.Markup:

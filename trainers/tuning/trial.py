@@ -1,6 +1,5 @@
 """A trial from its first step to its verdict, whatever happens to its process."""
 
-import json
 import math
 import pathlib
 import time
@@ -106,7 +105,7 @@ class Running:
     def _report(self) -> None:
         """Tells the study what validations found, and stops a trial without hope."""
         before = len(self._reported)
-        for entry in log_lines(self.workdir / run_directory.METRICS):
+        for entry in run_directory.read_log(self.workdir / run_directory.METRICS):
             self.step = max(self.step, entry["step"])
             value = entry.get(f"valid_{self._asked.metric}")
             if value is None or math.isnan(value) or entry["step"] in self._reported:
@@ -122,7 +121,7 @@ class Running:
         """Says what came of it; returns whether that is the end of it."""
         if code == exits.LOCKED and self._waits_for_lock():
             return False
-        summary = read_summary(self.workdir)
+        summary = run_directory.read_summary(self.workdir)
         ended = summary.get("finished")
         if self._why:
             self._fail(self._why)
@@ -165,7 +164,7 @@ class Running:
         self._tell(study.States.FAIL)
 
     def _tell(self, state: optuna.trial.TrialState) -> None:
-        secs = read_summary(self.workdir).get("wall_secs")
+        secs = run_directory.read_summary(self.workdir).get("wall_secs")
         self._trial.set_user_attr(study.SECS, secs)
         self._trial.study.tell(self._trial, state=state)
 
@@ -192,25 +191,3 @@ def flags_of(
     trial.set_user_attr(study.CODE, exits.USAGE)
     trial.study.tell(trial, state=study.States.FAIL)
     return None
-
-
-def log_lines(path: pathlib.Path) -> list[dict[str, Any]]:
-    """Returns the whole lines of a log that is being written, none if it is not there.
-
-    A trainer that goes on replaces the file, so it is read anew each time.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-        return [json.loads(line) for line in lines]
-    except (OSError, ValueError):  # between two states; the next look sees it
-        return []
-
-
-def read_summary(workdir: pathlib.Path) -> dict[str, Any]:
-    """Returns the summary of a trial's run, nothing if there is none yet."""
-    path = workdir / run_directory.SUMMARY
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content

@@ -163,6 +163,11 @@ def test_lines_are_what_a_flagfile_says():
             "circle",
         ),
         ("search = [", "space.toml", "is not TOML"),
+        (
+            '[search.best_metric]\nchoices = ["loss", "bleu"]',
+            "search.best_metric",
+            "a study goes by one",
+        ),
     ],
 )
 def test_a_bad_space_is_one_line_with_file_key_and_way_out(tmp_path, text, key, why):
