@@ -22,13 +22,13 @@ class Model(Protocol):
 class EvaluationStep:
     """Losses without dropout or smoothing, traced once."""
 
-    def __init__(self, model: Model, spec: Any = batching.SPEC) -> None:
+    def __init__(self, model: Model) -> None:
         """Wraps a model; nothing is traced yet."""
         self._traced = tf.function(
             lambda batch: model.losses(
                 batch, smoothing=tf.constant(0.0), draw=noise.NONE
             ),
-            input_signature=[spec],
+            input_signature=[batching.SPEC],
             autograph=False,
         )
 

@@ -32,6 +32,10 @@ class GradientSums(tf.Module):
             for _ in batching.Counts._fields
         ]
 
+    @property
+    def _all(self) -> list[tf.Variable]:
+        return [self.count, *self.gradients.values(), *self.losses, *self.counts]
+
     def add(
         self,
         gradients: Mapping[str, tf.Tensor],
@@ -49,11 +53,7 @@ class GradientSums(tf.Module):
 
     def clear(self) -> None:
         """Begins again at 0."""
-        for variable in (
-            *(self.count, *self.gradients.values()),
-            *self.losses,
-            *self.counts,
-        ):
+        for variable in self._all:
             variable.assign(tf.zeros_like(variable))
 
     def take(
@@ -81,12 +81,7 @@ class GradientSums(tf.Module):
             )
         )
         with tf.control_dependencies([*whole.values(), *all_sums, *all_counts]):
-            variables = (
-                *(self.count, *self.gradients.values()),
-                *self.losses,
-                *self.counts,
-            )
-            for variable in variables:
+            for variable in self._all:
                 zero = tf.zeros_like(variable)
                 local.assign(variable, tf.where(live, zero, variable))
         return whole, all_sums, all_counts

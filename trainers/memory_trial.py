@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import examples
+from pipeline import batching, examples
 from pipeline import plan as plan_lib
 
 
@@ -33,8 +33,16 @@ def largest_batches(
 
 
 def told(batches: Sequence[Any]) -> str:
-    """Returns the shapes of batches, for people: rows x (source + target)."""
-    return ", ".join(
-        f"{first.shape[0]} x ({first.shape[1]} + {last.shape[1]})"
-        for first, *_, last in batches
-    )
+    """Returns the shapes of batches, for people: rows x (source + target).
+
+    Of labelled texts it is rows x source: what comes last are shares of classes.
+    """
+    return ", ".join(map(_told, batches))
+
+
+def _told(batch: Any) -> str:
+    first, *_, last = batch
+    rows, length = first.shape
+    if isinstance(batch, batching.LabelBatch):
+        return f"{rows} x {length}"
+    return f"{rows} x ({length} + {last.shape[1]})"

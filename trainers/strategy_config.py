@@ -9,10 +9,8 @@ from typing import NamedTuple
 from pipeline import config as pipeline_config
 from pipeline import exits, knobs
 
-_TF_CONFIG, _SLURM = (
-    "TF_CONFIG",
-    ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_NODELIST"),
-)
+_TF_CONFIG = "TF_CONFIG"
+_SLURM = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_NODELIST")
 
 
 class Worker(NamedTuple):
@@ -124,7 +122,7 @@ def _of_tf_config(text: str) -> Worker:
     """Returns the worker that TensorFlow's own variable describes."""
     try:
         described = json.loads(text)
-        workers = described["cluster"]["worker"]
+        count = len(described["cluster"]["worker"])
         task = described["task"]
         number, kind = int(task["index"]), task["type"]
     except (ValueError, KeyError, TypeError) as error:
@@ -134,10 +132,10 @@ def _of_tf_config(text: str) -> Worker:
             f'"task": {{"type": "worker", "index": 0}}}} ({error!r})',
         ) from None
     others = sorted(described["cluster"].keys() - {"worker"})
-    if kind != "worker" or others or not 0 <= number < len(workers):
+    if kind != "worker" or others or not 0 <= number < count:
         raise exits.Refusal(
             exits.USAGE,
             f"TF_CONFIG={text}: every task must be a worker, numbered from 0; worker 0 "
             "is the chief",
         )
-    return Worker(number, len(workers))
+    return Worker(number, count)

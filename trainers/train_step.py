@@ -103,8 +103,7 @@ class TrainStep(tf.Module):
         if self._config.ema_decay:
             self.ema_decay = tf.Variable(self._config.ema_decay, trainable=False)
             self.ema = averages.Average(self._weights)
-        if dtype == "float16":
-            self.loss_scale = loss_scale.LossScale()
+        self.loss_scale = loss_scale.LossScale() if dtype == "float16" else None
 
     @property
     def num_weights(self) -> int:
@@ -220,14 +219,14 @@ class TrainStep(tf.Module):
             loss = sums.loss_sum
             # A batch of filler rows alone would divide by zero.
             num_tokens = tf.maximum(sums.num_tokens, 1.0)
-            is_scaled = hasattr(self, "loss_scale")
-            if self._is_one_part or is_scaled:
+            if self._is_one_part or self.loss_scale is not None:
                 loss /= num_tokens
-            if is_scaled:
+            if self.loss_scale is not None:
                 loss *= self.loss_scale.value
         gradients = dict(zip(names, tape.gradient(loss, variables), strict=True))
         _check_connected(gradients, self.model)
-        if is_scaled and not self._is_one_part:  # float16 would not hold the sum's
+        if self.loss_scale is not None and not self._is_one_part:
+            # float16 would not hold the sum's
             gradients = {name: num_tokens * value for name, value in gradients.items()}
         return gradients, sums
 
@@ -247,15 +246,14 @@ class TrainStep(tf.Module):
         if not self._is_one_part:
             num_tokens = tf.maximum(sums.num_tokens, 1.0)
             scale = tf.cast(1.0 / num_tokens, self._sum_dtype)
-        if hasattr(self, "loss_scale"):
+        if self.loss_scale is not None:
             scale /= tf.cast(self.loss_scale.value, self._sum_dtype)
         norm = optimizers.global_norm(gradients)
         norm = tf.cast(norm, self._sum_dtype) * scale
         finite = tf.math.is_finite(norm)
         self._own.put_back(own, unless=finite & live)
-        if self._config.clip_norm:
-            scale *= optimizers.clip_scale(norm, self._config.clip_norm)
-        if hasattr(self, "loss_scale"):
+        scale *= optimizers.clip_scale(norm, self._config.clip_norm)
+        if self.loss_scale is not None:
             self.loss_scale.update(finite, live)
         self._note_skipped(finite, live)
         updates = tf.cast(self.step - self.skipped_steps, tf.float32)

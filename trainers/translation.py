@@ -14,8 +14,8 @@ from trainers.decoding import beam, decoder, greedy, rules, sampling
 GREEDY = decoding_config.DecodingConfig()
 # Small enough for the rows of a batch to end at about the same time, large enough for
 # products that keep the cores busy: found by trial with tests/benchmarks/decoding.py.
-_TOKENS_PER_BATCH = 8192
-_PREFIXES_PER_BATCH = 512
+TOKENS_PER_BATCH = 8192
+PREFIXES_PER_BATCH = 512
 
 
 @dataclasses.dataclass(frozen=True)
@@ -346,7 +346,7 @@ def by_length(lengths: dict[int, int], per_row: int) -> list[list[int]]:
     batches, first = [], 0
     while first < len(order):
         longest = lengths[order[first]]
-        most = min(_PREFIXES_PER_BATCH, _TOKENS_PER_BATCH // longest)
+        most = min(PREFIXES_PER_BATCH, TOKENS_PER_BATCH // longest)
         size = max(1, most // per_row)
         batches.append(order[first : first + size])
         first += size

@@ -185,26 +185,6 @@ class Decoder(abc.ABC):
         return found
 
 
-def plain(src_ids: tf.Tensor, ratio: float, offset: int) -> Request:
-    """Returns what to ask for sources with EOS, int32 [B, S], with limits alone.
-
-    Args:
-        src_ids: The sources.
-        ratio: A hypothesis is cut after this multiple of its source's tokens,
-        offset: and so many more.
-    """
-    lengths = tf.math.count_nonzero(src_ids, axis=1, dtype=tf.float32)
-    limits = tf.cast(tf.cast(ratio, tf.float32) * lengths, tf.int32) + offset
-    nothing = tf.zeros([tf.shape(src_ids)[0], 0], tf.int32)
-    return Request(
-        src_ids=src_ids,
-        limits=tf.maximum(limits, 1),
-        minimum=tf.zeros_like(limits),
-        forced=nothing,
-        uniforms=tf.cast(nothing, tf.float32),
-    )
-
-
 def for_each_prefix(state: State) -> Any:
     """Returns what belongs to the sources once for each prefix, [N, ...] each."""
     parts = tf.nest.flatten(state.source)

@@ -12,11 +12,9 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from pipeline import vocabulary
-from trainers import naming
+from trainers import naming, translation
 
 _FUNCTION = "serve"
-_ROWS_PER_BATCH = 512
-_TOKENS_PER_BATCH = 8192
 
 # int32 [B, S] to ids [B, T], log-probabilities and flags [B].
 Decode = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
@@ -104,7 +102,9 @@ class Server(tf.Module):
         ) -> tuple[tf.Tensor | tf.TensorArray, ...]:
             lines, scores = found
             longest = lengths[first] + 1
-            size = tf.minimum(_ROWS_PER_BATCH, _TOKENS_PER_BATCH // longest)
+            size = tf.minimum(
+                translation.PREFIXES_PER_BATCH, translation.TOKENS_PER_BATCH // longest
+            )
             size = tf.maximum(size // self._beam_size, 1)
             last = tf.minimum(first + size, num_rows)
             ids, log_probs, _ = self._decode(_batch(subwords[first:last]))

@@ -61,6 +61,7 @@ class Transformer(seq2seq_model.Seq2SeqModel):
         ties = _ties(config.transformer.tied_embeddings, shared=shared)
         self._make_embeddings(ties, src_vocab_size, tgt_vocab_size, rng)
         self._is_rotary = config.transformer.positions == "rotary"
+        self.src_positions = self.tgt_positions = None
         if config.transformer.positions == "learned":
             count = config.transformer.max_positions
             self.src_positions = layers.Positions(count, config.d_model, rng=rng)
@@ -135,9 +136,8 @@ class Transformer(seq2seq_model.Seq2SeqModel):
         position = tf.shape(state.prefix[0].keys)[2]
         stream = self.tgt_embedding(tgt_ids)
         if not self._is_rotary:
-            table = getattr(self, "tgt_positions", None)
             stream += transformer_layers.positions_from(
-                table, position, tf.constant(1), stream
+                self.tgt_positions, position, tf.constant(1), stream
             )
         stream = tf.cast(stream, self._dtype)
         prefix = []
@@ -195,13 +195,14 @@ class Transformer(seq2seq_model.Seq2SeqModel):
         return stream, mask
 
     def _embed(self, side: str, ids: tf.Tensor, draw: noise.Noise) -> tf.Tensor:
+        is_src = side == "src"
         return transformer_layers.embed(
-            self.src_embedding if side == "src" else self.tgt_embedding,
+            self.src_embedding if is_src else self.tgt_embedding,
             ids,
             self._config.dropout_rate,
             draw,
             f"{side}_embedding",
-            positions=getattr(self, f"{side}_positions", None),
+            positions=self.src_positions if is_src else self.tgt_positions,
             is_rotary=self._is_rotary,
             dtype=self._dtype,
         )

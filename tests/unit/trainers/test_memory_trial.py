@@ -43,3 +43,9 @@ def test_where_texts_are_compared_the_batch_with_most_to_compare_is_tried(data_d
     most = max(map(size, tried))
     for batch in input_pipeline.batches(source, num_epochs=2):
         assert size(batch) <= most
+
+
+def test_the_classes_of_labelled_texts_are_no_length():
+    pair = examples.PAIRS.full(64, 40, 6)
+    labelled = examples.Labelled(6, is_soft=False).full(64, 40, 1)
+    assert memory_trial.told([pair, labelled]) == "64 x (40 + 6), 64 x 40"

@@ -54,6 +54,10 @@ def test_the_worker_is_the_one_of_slurm_unless_tf_config_says_otherwise():
         _slurm(0, 2) | {"SLURM_PROCID": "a"},
         {"TF_CONFIG": "{"},
         {"TF_CONFIG": "[]"},
+        {
+            "TF_CONFIG": '{"cluster": {"worker": 2}, '
+            '"task": {"type": "worker", "index": 0}}'
+        },
         _tf_config(2),
         _tf_config(-1),
         _tf_config(0, kind="chief"),

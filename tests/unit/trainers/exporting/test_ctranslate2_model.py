@@ -4,9 +4,9 @@ import pytest
 import tensorflow as tf
 
 from pipeline import batching, exits, vocabulary
-from tests import small_models
+from tests import decoding_requests, small_models
 from trainers import naming, noise
-from trainers.decoding import decoder, greedy
+from trainers.decoding import greedy
 from trainers.exporting import ctranslate2_model
 
 TEXTS = ["ba du ki", "mo", "ki mo ba du ba du ki lo", "😀 ba"]
@@ -41,7 +41,9 @@ def _theirs(both, directory):
 def _ours(model, both):
     ids = [[*row, vocabulary.EOS_ID] for row in both.src.encode(TEXTS)]
     padded = tf.ragged.constant(ids, dtype=tf.int32).to_tensor(vocabulary.PAD_ID)
-    said, _, _ = greedy.GreedyDecoder(model).best(decoder.plain(padded, 2.0, 50))
+    said, _, _ = greedy.GreedyDecoder(model).best(
+        decoding_requests.plain(padded, 2.0, 50)
+    )
     pieces = []
     for row in said.numpy()[:, :LENGTH].tolist():
         end = row.index(vocabulary.EOS_ID) if vocabulary.EOS_ID in row else LENGTH

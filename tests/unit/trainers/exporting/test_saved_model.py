@@ -70,7 +70,7 @@ def test_it_says_what_the_translator_says(data_dir, both, asked):
 
 
 def test_any_number_of_texts_of_any_length_takes_one_trace(data_dir, both, monkeypatch):
-    monkeypatch.setattr(saved_model, "_ROWS_PER_BATCH", 3)
+    monkeypatch.setattr(translation, "PREFIXES_PER_BATCH", 3)
     server, translator = _server(data_dir, both)
     draw = random.Random(1)
     for count in (0, 1, 2, 10):

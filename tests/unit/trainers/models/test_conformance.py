@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from pipeline import batching
-from tests import small_models
+from tests import decoding_requests, small_models
 from trainers import checkpoints, naming, noise, optimizer_config, train_step
 from trainers.decoding import beam, decoder, greedy
 from trainers.models import build
@@ -94,7 +94,7 @@ def _gradients(model, batch):
 
 def _best(decode, src_ids):
     """Returns what a decoder finds best: ids [B, t], scores and flags [B]."""
-    asked = decoder.plain(src_ids, 2.0, 50)
+    asked = decoding_requests.plain(src_ids, 2.0, 50)
     return decoder.Found(*(part[:, 0] for part in decode(asked)))
 
 
