@@ -146,11 +146,45 @@ def open_corpora(
     """Checks and plans a split of several data directories as one; see `open_split`."""
     for corpus in corpora:
         manifest.check_files(corpus.facts, corpus.directory, split)
-    held = _num_records(corpora, split) <= _HELD_PAIRS
-    shards, paths, tokens = _shards(corpora, split, held=held)
+    shards, paths, tokens = _shards(corpora, split)
+    plan = plan_of(
+        shards,
+        corpora,
+        split,
+        batch_config,
+        seed=seed,
+        default_multiple=default_multiple,
+    )
+    stats = [tuple(map(_stat, files)) for files in paths]
+    kind = kind or examples.kind_of(corpora[0].facts)
+    return Source(paths, stats, plan, tokens, kind)
+
+
+def plan_of(
+    shards: Sequence[visits.Shard],
+    corpora: Sequence[mixing.Corpus],
+    split: str,
+    batch_config: config.BatchConfig,
+    *,
+    seed: int,
+    default_multiple: int = 1,
+) -> plan_lib.Plan:
+    """Returns the plan of a split whose shards are opened already.
+
+    Args:
+        shards: Those of the split, such as another plan has them.
+        corpora: What they are of.
+        split: Which one.
+        batch_config: How to group examples.
+        seed: Of the plan.
+        default_multiple: As `open_split` takes it.
+
+    Raises:
+        exits.Refusal: If the settings leave nothing to read.
+    """
     histogram, max_length = _lengths(corpora, split, batch_config)
     try:
-        plan = plan_lib.Plan(
+        return plan_lib.Plan(
             shards,
             _buckets(histogram, batch_config, default_multiple),
             pool_examples=batch_config.pool_examples,
@@ -158,34 +192,30 @@ def open_corpora(
             seed=seed,
             num_lanes=batch_config.plan_lanes,
             row_multiple=batch_config.row_step,
-            counts=None if held else _counts(corpora, split, max_length),
+            counts=None
+            if _are_held(corpora, split)
+            else _counts(corpora, split, max_length),
         )
     except ValueError as error:
         raise exits.Refusal(exits.BAD_DATA, str(error)) from None
-    stats = [tuple(map(_stat, files)) for files in paths]
-    kind = kind or examples.kind_of(corpora[0].facts)
-    return Source(paths, stats, plan, tokens, kind)
 
 
-def _num_records(corpora: Sequence[mixing.Corpus], split: str) -> int:
-    """Returns the records of all shards, every segmentation's counted."""
-    return sum(
+def _are_held(corpora: Sequence[mixing.Corpus], split: str) -> bool:
+    """Returns whether all lengths are read at once, and not pool by pool."""
+    # Those of every segmentation are.
+    num_records = sum(
         entry.records
         for corpus in corpora
         for entry in corpus.facts.split(split).all_shards
     )
+    return num_records <= _HELD_PAIRS
 
 
 def _shards(
-    corpora: Sequence[mixing.Corpus], split: str, *, held: bool
+    corpora: Sequence[mixing.Corpus], split: str
 ) -> tuple[list[visits.Shard], list[tuple[locations.Location, ...]], list[int]]:
-    """Returns the shards for the plan, their files, and their tokens in epoch 0.
-
-    Args:
-        corpora: Where they are.
-        split: Which split's.
-        held: Whether to read all lengths now, and not pool by pool.
-    """
+    """Returns the shards for the plan, their files, and their tokens in epoch 0."""
+    held = _are_held(corpora, split)
     shards: list[visits.Shard] = []
     paths: list[tuple[locations.Location, ...]] = []
     tokens: list[int] = []

@@ -56,11 +56,7 @@ class ShowConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError for times and counts that cannot be."""
-        for name in ("benchmark_secs", "examples"):
-            if getattr(self, name) < 0:
-                raise ValueError(
-                    f"--{name} must be at least 0, got {getattr(self, name)}"
-                )
+        knobs.require_at_least(self, 0, "benchmark_secs", "examples")
         if self.plot and not self.plot.endswith(".png"):
             raise ValueError(
                 f"--plot must name a file that ends with .png, got {self.plot}"
@@ -99,19 +95,23 @@ def main(asked: InspectConfig) -> None:
     runtime.start()
     from pipeline import data_sources, input_pipeline
 
-    def open_source(num_buckets: int) -> data_sources.Source:
-        return data_sources.open_corpora(
+    source = data_sources.open_corpora(
+        corpora, asked.show.split, asked.batch, seed=asked.show.seed
+    )
+
+    def planned(num_buckets: int) -> plan_lib.Plan:
+        return data_sources.plan_of(
+            source.plan.shards,
             corpora,
             asked.show.split,
             dataclasses.replace(asked.batch, num_buckets=num_buckets),
             seed=asked.show.seed,
         )
 
-    source = open_source(asked.batch.num_buckets)
     numbers = epoch.of(source.plan)
     print(_bucket_table(source.plan, numbers))
     print(_summary(source, numbers))
-    print(_choices(open_source))
+    print(_choices(planned))
     if asked.show.plot:
         _plot(asked, corpora, source, numbers)
     if asked.show.examples:
@@ -164,11 +164,11 @@ def _summary(source: Any, numbers: epoch.Epoch) -> str:
     )
 
 
-def _choices(open_source: Callable[[int], Any]) -> str:
+def _choices(planned: Callable[[int], plan_lib.Plan]) -> str:
     """Returns how full batches would be with other numbers of buckets, as a table."""
     lines = ["  --num_buckets   fill   shapes"]
     for count in _CHOICES:
-        numbers = epoch.of(open_source(count).plan, max_pools=1)
+        numbers = epoch.of(planned(count), max_pools=1)
         lines.append(
             f"{count:15}  {numbers.fill:.3f}{numbers.num_shapes:9}  "
             f"{'#' * round(20 * numbers.fill)}"
