@@ -78,15 +78,11 @@ class BatchConfig:
                 f"--batch_rows={self.batch_rows} is less than {self.row_step}, which "
                 "--row_multiple and --plan_lanes ask a multiple of"
             )
-        if not self.mix_temperature > 0:
-            raise ValueError(
-                f"--mix_temperature must be positive, got {self.mix_temperature}"
-            )
+        knobs.require_positive(self, "mix_temperature")
         self.mix_weights  # noqa: B018 - refuses weights that are no numbers
         if self.max_length is None:
             return
-        if self.max_length < 2:
-            raise ValueError(f"--max_length must be at least 2, got {self.max_length}")
+        knobs.require_at_least(self, 2, "max_length")
         if self.tokens_per_batch == AUTO:
             return
         if self.tokens is not None and self.max_length > self.tokens:

@@ -5,6 +5,8 @@ derived from it (`flags/binding.py`), so help, default and validation have one h
 """
 
 import dataclasses
+import operator
+import re
 import typing
 from collections.abc import Sequence
 from typing import Any
@@ -71,6 +73,45 @@ def chosen(config: Any) -> list[str]:
         for field in dataclasses.fields(config)
         if field.default is not MISSING and getattr(config, field.name) != field.default
     ]
+
+
+def require_positive(config: Any, *names: str) -> None:
+    """Raises ValueError, with flag and value, for own knobs that are not above 0."""
+    for name in names:
+        if not (value := getattr(config, name)) > 0:
+            raise ValueError(f"--{name} must be positive, got {value}")
+
+
+def require_at_least(config: Any, least: float, *names: str) -> None:
+    """Raises ValueError, with flag and value, for own knobs that are below `least`."""
+    for name in names:
+        if not (value := getattr(config, name)) >= least:
+            raise ValueError(f"--{name} must be at least {least}, got {value}")
+
+
+def require_in(config: Any, interval: str, *names: str) -> None:
+    """Raises ValueError, with flag and value, for own knobs outside an interval.
+
+    Args:
+        config: Whose knobs they are.
+        interval: As mathematicians write it: `[0, 1)` holds 0 and not 1. A number may
+            be a power, `2**31`.
+        names: Of the knobs.
+    """
+    parts = re.fullmatch(r"([\[(])(\S+), (\S+)([\])])", interval)
+    assert parts is not None, interval
+    low, high = map(_number, parts.group(2, 3))
+    above = operator.ge if parts[1] == "[" else operator.gt
+    below = operator.le if parts[4] == "]" else operator.lt
+    for name in names:
+        value = getattr(config, name)
+        if not (above(value, low) and below(value, high)):
+            raise ValueError(f"--{name} must be in {interval}, got {value}")
+
+
+def _number(text: str) -> float:
+    base, _, power = text.partition("**")
+    return float(base) ** int(power or 1)
 
 
 def refuse_without_effect(config: Any, names: Sequence[str], needed: str) -> None:

@@ -104,24 +104,15 @@ class CleaningConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError for bounds that would keep nothing or not fit a record."""
-        if self.max_length < 2:
-            raise ValueError(f"--max_length must be at least 2, got {self.max_length}")
-        if not 1 <= self.min_length < self.max_length:
-            raise ValueError(
-                f"--min_length must be in [1, {self.max_length - 1}], got "
-                f"{self.min_length}"
-            )
+        knobs.require_at_least(self, 2, "max_length")
+        knobs.require_in(self, f"[1, {self.max_length - 1}]", "min_length")
         # A sidecar counts to 65,535; a pair that normalises to more is left out later.
-        if not 1 <= self.max_bytes <= 65_000:
-            raise ValueError(f"--max_bytes must be in [1, 65000], got {self.max_bytes}")
+        knobs.require_in(self, "[1, 65000]", "max_bytes")
         if self.max_ratio and self.max_ratio < 1:
             raise ValueError(
                 f"--max_ratio must be 0 or at least 1, got {self.max_ratio}"
             )
-        if not 0 < self.min_script_share <= 1:
-            raise ValueError(
-                f"--min_script_share must be in (0, 1], got {self.min_script_share}"
-            )
+        knobs.require_in(self, "(0, 1]", "min_script_share")
         for name in ("src_script", "tgt_script"):
             _check_script(name, getattr(self, name))
 
@@ -163,16 +154,9 @@ class OutputConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError for counts that make no sense."""
-        if not 1 <= self.num_shards <= 99_999:
-            raise ValueError(
-                f"--num_shards must be in [1, 99999], got {self.num_shards}"
-            )
-        if not 0 <= self.seed < 2**31:
-            raise ValueError(f"--seed must be in [0, 2**31), got {self.seed}")
-        if self.num_workers < 0:
-            raise ValueError(
-                f"--num_workers must be at least 0, got {self.num_workers}"
-            )
+        knobs.require_in(self, "[1, 99999]", "num_shards")
+        knobs.require_in(self, "[0, 2**31)", "seed")
+        knobs.require_at_least(self, 0, "num_workers")
 
     @property
     def location(self) -> locations.Location:

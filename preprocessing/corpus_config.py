@@ -192,11 +192,7 @@ class CorpusConfig:
                 f"--valid_fraction={shares[0]} and --test_fraction={shares[1]} must be "
                 "at least 0 and leave something to train on"
             )
-        if not 0 <= self.max_reject_fraction <= 1:
-            raise ValueError(
-                "--max_reject_fraction must be in [0, 1], got "
-                f"{self.max_reject_fraction}"
-            )
+        knobs.require_in(self, "[0, 1]", "max_reject_fraction")
 
     def layout(self, split: str) -> Layout:
         """Returns how a split's files are laid out: its own flags, then the general."""

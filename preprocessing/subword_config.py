@@ -126,12 +126,8 @@ class SubwordConfig:
                     f"--user_defined_symbols={symbol}: is there already, with an id of "
                     "its own"
                 )
-        if self.spm_sample < 0:
-            raise ValueError(f"--spm_sample must be at least 0, got {self.spm_sample}")
-        if not 1 <= self.spm_threads <= 1024:
-            raise ValueError(
-                f"--spm_threads must be in [1, 1024], got {self.spm_threads}"
-            )
+        knobs.require_at_least(self, 0, "spm_sample")
+        knobs.require_in(self, "[1, 1024]", "spm_threads")
         self._check_samples()
         self._check_rules()
         apart = [
@@ -150,14 +146,8 @@ class SubwordConfig:
             raise ValueError(f"--{apart[0]} needs separate vocabularies")
 
     def _check_samples(self) -> None:
-        if not 0 <= self.subword_samples <= 100:
-            raise ValueError(
-                f"--subword_samples must be in [0, 100], got {self.subword_samples}"
-            )
-        if not 0 < self.sampling_alpha <= 1:
-            raise ValueError(
-                f"--sampling_alpha must be in (0, 1], got {self.sampling_alpha}"
-            )
+        knobs.require_in(self, "[0, 100]", "subword_samples")
+        knobs.require_in(self, "(0, 1]", "sampling_alpha")
         if not (self.given("src") or self.given("tgt")):
             self.check_varies("src", "tgt")
 

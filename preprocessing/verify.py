@@ -46,8 +46,7 @@ class VerifyConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError for a number of pairs that cannot be."""
-        if self.sample < 0:
-            raise ValueError(f"--sample must be at least 0, got {self.sample}")
+        knobs.require_at_least(self, 0, "sample")
 
 
 def main(asked: VerifyConfig) -> None:

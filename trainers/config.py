@@ -80,31 +80,14 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError for counts and shares that cannot be."""
-        for name in (
-            "num_steps",
-            "log_every_steps",
-            "save_every_steps",
-            "keep_checkpoints",
-        ):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"--{name} must be positive, got {getattr(self, name)}"
-                )
-        if self.max_train_secs < 0:
-            raise ValueError(
-                f"--max_train_secs must be at least 0, got {self.max_train_secs}"
-            )
+        knobs.require_positive(
+            self, "num_steps", "log_every_steps", "save_every_steps", "keep_checkpoints"
+        )
+        knobs.require_at_least(self, 0, "max_train_secs")
         self.profiled  # noqa: B018 - refuses what is no range of steps
-        if self.save_every_secs <= 0:
-            raise ValueError(
-                f"--save_every_secs must be positive, got {self.save_every_secs}"
-            )
-        if not 0 <= self.label_smoothing < 1:
-            raise ValueError(
-                f"--label_smoothing must be in [0, 1), got {self.label_smoothing}"
-            )
-        if not 0 <= self.seed < 2**31:
-            raise ValueError(f"--seed must be in [0, 2**31), got {self.seed}")
+        knobs.require_positive(self, "save_every_secs")
+        knobs.require_in(self, "[0, 1)", "label_smoothing")
+        knobs.require_in(self, "[0, 2**31)", "seed")
 
     @property
     def profiled(self) -> tuple[int, int] | None:
@@ -169,11 +152,9 @@ class ValidationConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError for counts that cannot be, or do not go together."""
-        for name in ("eval_every_steps", "eval_examples", "eval_samples", "patience"):
-            if getattr(self, name) < 0:
-                raise ValueError(
-                    f"--{name} must be at least 0, got {getattr(self, name)}"
-                )
+        knobs.require_at_least(
+            self, 0, "eval_every_steps", "eval_examples", "eval_samples", "patience"
+        )
         decoded = self.best_metric not in ("loss", "token_accuracy")
         if decoded and not self.eval_examples:
             raise ValueError(

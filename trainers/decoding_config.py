@@ -42,10 +42,10 @@ class AttentionConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError for what is no layer or head."""
-        for name in ("attention_layer", "attention_head"):
+        names = ("attention_layer", "attention_head")
+        knobs.require_at_least(self, -1, *names)
+        for name in names:
             value = getattr(self, name)
-            if value < -1:
-                raise ValueError(f"--{name} must be at least -1, got {value}")
             if value >= 0 and self.attention_dir is None:
                 raise ValueError(f"--{name}={value} needs --attention_dir")
 
@@ -107,27 +107,14 @@ class DecodingConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError for values that cannot be, or do not go together."""
-        for name, least in (
-            ("beam_size", 1),
-            ("length_penalty", 0),
-            ("min_length", 0),
-            ("min_length_ratio", 0),
-            ("max_length_ratio", 0),
-            ("max_length_offset", 0),
-            ("max_source_tokens", 1),
-            ("no_repeat_ngram", 0),
-            ("sampling_temperature", 0),
-            ("top_k", 0),
-        ):
-            value = getattr(self, name)
-            if not value >= least:
-                raise ValueError(f"--{name} must be at least {least}, got {value}")
-        if not 0 < self.top_p <= 1:
-            raise ValueError(f"--top_p must be in (0, 1], got {self.top_p}")
-        if not 0 <= self.sampling_seed < 2**63:
-            raise ValueError(
-                f"--sampling_seed must be in [0, 2**63), got {self.sampling_seed}"
-            )
+        knobs.require_positive(self, "beam_size", "max_source_tokens")
+        from_zero = (
+            *("length_penalty", "min_length", "min_length_ratio", "max_length_ratio"),
+            *("max_length_offset", "no_repeat_ngram", "sampling_temperature", "top_k"),
+        )
+        knobs.require_at_least(self, 0, *from_zero)
+        knobs.require_in(self, "(0, 1]", "top_p")
+        knobs.require_in(self, "[0, 2**63)", "sampling_seed")
         if not self.max_length_ratio and not self.max_length_offset:
             raise ValueError(
                 "--max_length_ratio=0 needs --max_length_offset above 0, or nothing "

@@ -87,11 +87,7 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError for what cannot be, or does not go together."""
-        for name in ("samples", "bootstrap"):
-            if getattr(self, name) < 0:
-                raise ValueError(
-                    f"--{name} must be at least 0, got {getattr(self, name)}"
-                )
+        knobs.require_at_least(self, 0, "samples", "bootstrap")
         if bool(self.src_file) != bool(self.ref_file):
             raise ValueError("--src_file and --ref_file come together")
         if self.src_file:

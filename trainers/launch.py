@@ -55,17 +55,9 @@ class LaunchConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError for numbers that cannot be."""
-        if self.num_workers < 0:
-            raise ValueError(
-                f"--num_workers must be at least 0, got {self.num_workers}"
-            )
-        if self.grace_secs < 0:
-            raise ValueError(f"--grace_secs must be at least 0, got {self.grace_secs}")
-        if not 0 <= self.refusal_offset <= _MAX_OFFSET:
-            raise ValueError(
-                f"--refusal_offset must be in [0, {_MAX_OFFSET}], got "
-                f"{self.refusal_offset}"
-            )
+        knobs.require_at_least(self, 0, "num_workers")
+        knobs.require_at_least(self, 0, "grace_secs")
+        knobs.require_in(self, f"[0, {_MAX_OFFSET}]", "refusal_offset")
 
 
 def main(asked: LaunchConfig, command: Sequence[str]) -> None:

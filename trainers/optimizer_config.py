@@ -54,23 +54,10 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError for values with which an optimizer is undefined."""
-        for name in ("beta1", "beta2", "momentum", "ema_decay"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(
-                    f"--{name} must be in [0, 1), got {getattr(self, name)}"
-                )
-        if self.epsilon <= 0:
-            raise ValueError(f"--epsilon must be positive, got {self.epsilon}")
-        for name in ("clip_norm", "weight_decay"):
-            if getattr(self, name) < 0:
-                raise ValueError(
-                    f"--{name} must be at least 0, got {getattr(self, name)}"
-                )
-        for name in ("accumulate_steps", "max_bad_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"--{name} must be positive, got {getattr(self, name)}"
-                )
+        knobs.require_in(self, "[0, 1)", "beta1", "beta2", "momentum", "ema_decay")
+        knobs.require_positive(self, "epsilon")
+        knobs.require_at_least(self, 0, "clip_norm", "weight_decay")
+        knobs.require_positive(self, "accumulate_steps", "max_bad_steps")
         if self.weight_decay and self.optimizer == "adam":
             raise ValueError("--weight_decay is of --optimizer=adamw, not of adam")
 
@@ -100,24 +87,11 @@ class ScheduleConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError for a rate or a warm-up that cannot be."""
-        if not 0 < self.learning_rate < 10:
-            raise ValueError(
-                f"--learning_rate must be in (0, 10), got {self.learning_rate}"
-            )
-        if self.warmup_steps < 0:
-            raise ValueError(
-                f"--warmup_steps must be at least 0, got {self.warmup_steps}"
-            )
-        if not 0 <= self.final_rate <= 1:
-            raise ValueError(f"--final_rate must be in [0, 1], got {self.final_rate}")
-        if not 0 < self.plateau_factor < 1:
-            raise ValueError(
-                f"--plateau_factor must be in (0, 1), got {self.plateau_factor}"
-            )
-        if self.plateau_patience < 1:
-            raise ValueError(
-                f"--plateau_patience must be positive, got {self.plateau_patience}"
-            )
+        knobs.require_in(self, "(0, 10)", "learning_rate")
+        knobs.require_at_least(self, 0, "warmup_steps")
+        knobs.require_in(self, "[0, 1]", "final_rate")
+        knobs.require_in(self, "(0, 1)", "plateau_factor")
+        knobs.require_positive(self, "plateau_patience")
         for others, names in _OF_SCHEDULES.items():
             if self.schedule not in others:
                 needed = f"--schedule={' or '.join(others)}"

@@ -43,8 +43,7 @@ class PredictConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError for a count or a file name that cannot be."""
-        if self.top < 0:
-            raise ValueError(f"--top must be at least 0, got {self.top}")
+        knobs.require_at_least(self, 0, "top")
         if self.vectors is not None and not self.vectors.endswith(".npy"):
             raise ValueError(f"--vectors={self.vectors}: want a name that ends in .npy")
         if self.side != "src" and self.vectors is None:

@@ -37,8 +37,7 @@ class ReportConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError for a count that cannot be."""
-        if self.attention < 0:
-            raise ValueError(f"--attention must be at least 0, got {self.attention}")
+        knobs.require_at_least(self, 0, "attention")
 
 
 def main(asked: ReportConfig) -> None:

@@ -27,11 +27,7 @@ class ValidationConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError for counts that cannot be, or do not go together."""
-        for name in ("eval_every_steps", "patience"):
-            if getattr(self, name) < 0:
-                raise ValueError(
-                    f"--{name} must be at least 0, got {getattr(self, name)}"
-                )
+        knobs.require_at_least(self, 0, "eval_every_steps", "patience")
         if self.patience and not self.eval_every_steps:
             raise ValueError("--patience needs --eval_every_steps above 0")
 

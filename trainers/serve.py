@@ -38,10 +38,8 @@ class ServeConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError for a port or a length that cannot be."""
-        if not 0 <= self.port < 2**16:
-            raise ValueError(f"--port must be in [0, 65535], got {self.port}")
-        if self.max_chars < 1:
-            raise ValueError(f"--max_chars must be positive, got {self.max_chars}")
+        knobs.require_in(self, "[0, 65535]", "port")
+        knobs.require_positive(self, "max_chars")
 
 
 def main(asked: ServeConfig) -> None:

@@ -63,14 +63,10 @@ class StrategyConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError for what cannot be or does not go together."""
-        if self.cpu_devices < 1:
-            raise ValueError(f"--cpu_devices must be positive, got {self.cpu_devices}")
+        knobs.require_positive(self, "cpu_devices")
         if self.cpu_devices > 1 and self.strategy != "mirrored":
             raise ValueError("--cpu_devices is of --strategy=mirrored")
-        if not 0 < self.slurm_port < 2**16:
-            raise ValueError(
-                f"--slurm_port must be in [1, 65535], got {self.slurm_port}"
-            )
+        knobs.require_in(self, "[1, 65535]", "slurm_port")
 
     def worker(self, environment: Mapping[str, str] = os.environ) -> Worker:
         """Returns which process of the run this one is.

@@ -74,8 +74,7 @@ class TranslateConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError for what does not go together."""
-        if self.n_best < 1:
-            raise ValueError(f"--n_best must be positive, got {self.n_best}")
+        knobs.require_positive(self, "n_best")
         if self.n_best > self.decoding.beam_size and not self.decoding.is_sampling:
             raise ValueError(
                 f"--n_best={self.n_best} needs a --beam_size of at least as many, or "

@@ -87,11 +87,7 @@ class SearchConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError for counts that cannot be."""
-        for name in ("startup_trials", "prune_after", "seed"):
-            if getattr(self, name) < 0:
-                raise ValueError(
-                    f"--{name} must be at least 0, got {getattr(self, name)}"
-                )
+        knobs.require_at_least(self, 0, "startup_trials", "prune_after", "seed")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -109,16 +105,8 @@ class AmountConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError for counts that cannot be."""
-        for name, least in (
-            ("trials", 1),
-            ("parallel", 1),
-            ("trial_cores", 0),
-            ("trial_memory_mb", 0),
-        ):
-            if getattr(self, name) < least:
-                raise ValueError(
-                    f"--{name} must be at least {least}, got {getattr(self, name)}"
-                )
+        knobs.require_positive(self, "trials", "parallel")
+        knobs.require_at_least(self, 0, "trial_cores", "trial_memory_mb")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

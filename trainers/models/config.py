@@ -4,6 +4,8 @@ import dataclasses
 
 from pipeline import knobs
 
+DROPOUT_RATES = "[0, 0.99]"  # beyond, nothing is left to learn from
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TransformerConfig:
@@ -48,17 +50,9 @@ class TransformerConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError for sizes and rates that cannot be."""
-        for name in ("d_ff", "num_heads", "max_positions"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"--{name} must be positive, got {getattr(self, name)}"
-                )
-        for name in ("encoder_layers", "decoder_layers"):
-            if getattr(self, name) < 0:
-                raise ValueError(
-                    f"--{name} must be at least 0, got {getattr(self, name)}"
-                )
-        _check_rate("attention_dropout_rate", self.attention_dropout_rate)
+        knobs.require_positive(self, "d_ff", "num_heads", "max_positions")
+        knobs.require_at_least(self, 0, "encoder_layers", "decoder_layers")
+        knobs.require_in(self, DROPOUT_RATES, "attention_dropout_rate")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -110,16 +104,8 @@ class RnnConfig:
                 f"--embedding_dim={self.embedding_dim} must be a multiple of 8, or 0 "
                 "for --d_model"
             )
-        if not 0 <= self.sampling_probability <= 1:
-            raise ValueError(
-                "--sampling_probability must be in [0, 1], got "
-                f"{self.sampling_probability}"
-            )
-        if self.sampling_warmup_steps < 0:
-            raise ValueError(
-                "--sampling_warmup_steps must be at least 0, got "
-                f"{self.sampling_warmup_steps}"
-            )
+        knobs.require_in(self, "[0, 1]", "sampling_probability")
+        knobs.require_at_least(self, 0, "sampling_warmup_steps")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -157,11 +143,7 @@ class ModelConfig:
         """Raises ValueError for sizes that do not fit together."""
         if (self.model == "keras") != (self.keras_model is not None):
             raise ValueError("--model=keras and --keras_model come together")
-        for name in ("d_model", "num_layers"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"--{name} must be positive, got {getattr(self, name)}"
-                )
+        knobs.require_positive(self, "d_model", "num_layers")
         heads = self.transformer.num_heads if self.model == "transformer" else 1
         if self.d_model % heads or self.d_model % 8:
             raise ValueError(
@@ -173,7 +155,7 @@ class ModelConfig:
                 f"--positions=rotary turns pairs: --d_model={self.d_model} over "
                 f"--num_heads={heads} must be even"
             )
-        _check_rate("dropout_rate", self.dropout_rate)
+        knobs.require_in(self, DROPOUT_RATES, "dropout_rate")
         self._check_r_drop()
 
     @property
@@ -184,8 +166,7 @@ class ModelConfig:
         return self.model == "transformer"
 
     def _check_r_drop(self) -> None:
-        if self.r_drop < 0:
-            raise ValueError(f"--r_drop must be at least 0, got {self.r_drop}")
+        knobs.require_at_least(self, 0, "r_drop")
         if not self.r_drop:
             return
         rates = [self.dropout_rate]
@@ -206,8 +187,3 @@ class ModelConfig:
                 f"--r_drop={self.r_drop} is not for --model=keras, which draws its "
                 "dropout by itself"
             )
-
-
-def _check_rate(name: str, rate: float) -> None:
-    if not 0 <= rate <= 0.99:
-        raise ValueError(f"--{name} must be in [0, 0.99], got {rate}")

@@ -39,10 +39,7 @@ class EncoderConfig:
         for name, none in (("decoder_layers", 0), ("tied_embeddings", "auto")):
             if (asked := getattr(self.transformer, name)) != none:
                 raise ValueError(f"--{name}={asked}: there is no decoder here")
-        if not 0 <= self.word_dropout <= 0.99:
-            raise ValueError(
-                f"--word_dropout must be in [0, 0.99], got {self.word_dropout}"
-            )
+        knobs.require_in(self, model_config.DROPOUT_RATES, "word_dropout")
 
     @property
     def layers(self) -> model_config.ModelConfig:
@@ -111,12 +108,7 @@ class HeadConfig:
             raise ValueError(
                 f"--head_units={self.head_units} must be a multiple of 8, or 0"
             )
-        if not self.temperature > 0:
-            raise ValueError(f"--temperature must be positive, got {self.temperature}")
+        knobs.require_positive(self, "temperature")
         other = "embedding" if self.head == "classes" else "classes"
         knobs.refuse_without_effect(self, _OF_HEADS[other], f"--head={other}")
-        if not 0 <= self.head_dropout_rate <= 0.99:
-            raise ValueError(
-                f"--head_dropout_rate must be in [0, 0.99], got "
-                f"{self.head_dropout_rate}"
-            )
+        knobs.require_in(self, model_config.DROPOUT_RATES, "head_dropout_rate")

@@ -1,4 +1,6 @@
 import dataclasses
+import re
+import types
 
 import pytest
 
@@ -51,3 +53,32 @@ def test_defaults_are_as_in_json_as_the_values_are():
 
 def test_the_defaults_of_fixed_knobs_are_those_of_the_dataclass():
     assert knobs.defaults(Outer(inner=Inner(size=3))) == {"size": 1}
+
+
+@pytest.mark.parametrize(
+    ("interval", "value", "fits"),
+    [
+        *(("[0, 1)", 0, True), ("[0, 1)", 1, False), ("[0, 1)", -0.1, False)),
+        *(("(0, 1]", 0, False), ("(0, 1]", 1, True), ("(0, 1]", float("nan"), False)),
+        *(("[0, 2**31)", 2**31 - 1, True), ("[0, 2**31)", 2**31, False)),
+        ("[1, 0]", 1, False),
+    ],
+)
+def test_an_interval_holds_its_ends_as_its_brackets_say(interval, value, fits):
+    config = types.SimpleNamespace(share=value)
+    if fits:
+        knobs.require_in(config, interval, "share")
+        return
+    told = re.escape(f"--share must be in {interval}, got {value}")
+    with pytest.raises(ValueError, match=told):
+        knobs.require_in(config, interval, "share")
+
+
+def test_counts_have_a_least_value():
+    config = types.SimpleNamespace(one=1, none=0)
+    knobs.require_positive(config, "one")
+    knobs.require_at_least(config, 0, "none", "one")
+    with pytest.raises(ValueError, match="--none must be positive, got 0"):
+        knobs.require_positive(config, "one", "none")
+    with pytest.raises(ValueError, match="--none must be at least 1, got 0"):
+        knobs.require_at_least(config, 1, "one", "none")
