@@ -25,7 +25,8 @@ class Recipe:
         src_model: SentencePiece model of the source.
         tgt_model: That of the target; None where there are labels.
         label_names: By id, where there are labels.
-        renamed: What `--label_map` says, read once for all workers.
+        renamed: What `--label_map` says, old and new names, read once for all workers;
+            None where labels keep theirs.
         num_shards: Of each split.
         build: The settings.
     """
@@ -33,7 +34,7 @@ class Recipe:
     src_model: locations.Location
     tgt_model: locations.Location | None
     label_names: tuple[str, ...]
-    renamed: dict[str, str] | None
+    renamed: tuple[tuple[str, str], ...] | None
     num_shards: tuple[tuple[str, int], ...]
     build: config.BuildConfig
 
@@ -120,7 +121,7 @@ class Encoder:
         if recipe.tgt_model is None:
             self._labels = labels.Labels(
                 recipe.label_names,
-                renamed=recipe.renamed,
+                renamed=None if recipe.renamed is None else dict(recipe.renamed),
                 soft=recipe.build.task.soft_labels,
             )
         else:

@@ -167,7 +167,7 @@ class Making:
             src_model=models[0],
             tgt_model=models[1] if len(models) > 1 else None,
             label_names=label_names,
-            renamed=renamed,
+            renamed=None if renamed is None else tuple(renamed.items()),
             num_shards=tuple(self._num_shards().items()),
             build=self._build,
         )

@@ -52,6 +52,8 @@ def corpus(tmp_path_factory) -> pathlib.Path:
             (folder / f"{side}.{name}").write_bytes(packed)
     labels = [f"{src}\t{src[0]}\n" for src, _ in pairs]
     (folder / "labels.tsv").write_text("".join(labels))
+    names = "".join(f"{letter}\t{letter.upper()}\n" for letter in "bdfgklmnprst")
+    (folder / "map.tsv").write_text(names)
     rows = "".join(f'"{src}\n more",{tgt}\n' for src, tgt in small_data.pairs(90, 3))
     (folder / "rows.csv").write_text("src,tgt\n" + rows)
     return folder
@@ -90,6 +92,7 @@ CASES = {
         "--valid_fraction=0.1",
         "--overlong=truncate",
         "--max_length=4",
+        "--label_map={}/map.tsv",
     ],
     "rows_that_only_a_parser_finds": [
         "--train={}/rows.csv,{}/rows.csv",

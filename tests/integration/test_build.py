@@ -601,3 +601,22 @@ def test_a_model_with_more_pieces_than_an_id_can_say_is_refused(data_dir, tmp_pa
     assert result.returncode == exits.MISMATCH
     assert "pieces, at most 65535" in result.stderr
     assert not (tmp_path / "data").exists()
+
+
+def test_a_label_map_reaches_every_worker(tmp_path):
+    rows = "".join(f"{src}\t{src[0]}\n" for src, _ in small_data.pairs(3000))
+    (tmp_path / "labels.tsv").write_text(rows)
+    names = sorted({line.split("\t")[1] for line in rows.splitlines()})
+    (tmp_path / "map.tsv").write_text("".join(f"{n}\t{n.upper()}\n" for n in names))
+    programs.succeed(
+        BUILD,
+        f"--data_dir={tmp_path / 'data'}",
+        f"--train={tmp_path / 'labels.tsv'}",
+        "--task=labels",
+        f"--label_map={tmp_path / 'map.tsv'}",
+        "--vocab_size=100",
+        "--num_workers=2",
+    )
+    facts = manifest.read(tmp_path / "data")
+    assert facts.label_names == [name.upper() for name in names]
+    assert facts.split("train").num_records == 3000
