@@ -2,10 +2,14 @@
 
 import io
 import pathlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline import bucketing, files
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _SHOWN = 0.999  # share of the pairs that the axes hold
 
@@ -48,8 +52,25 @@ def draw_buckets(
     axes.set_xlabel("source, tokens with EOS")
     axes.set_ylabel("target, tokens with BOS or EOS")
     axes.set_title(title, fontsize=10)
+    save(figure, path)
+
+
+def save(
+    figure: "Figure", path: pathlib.Path, *, dpi: int = 120, tight: bool = False
+) -> None:
+    """Writes a figure as a PNG, whole or not at all, and lets go of it.
+
+    Args:
+        figure: Matplotlib's, made by pyplot.
+        path: Of the PNG.
+        dpi: Dots an inch.
+        tight: Whether margins are cut off.
+    """
+    from matplotlib import pyplot as plt
+
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=120)
+    bounds = "tight" if tight else None
+    figure.savefig(content, format="png", dpi=dpi, bbox_inches=bounds)
     plt.close(figure)
     files.write_bytes(path, content.getvalue())
 

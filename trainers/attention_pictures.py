@@ -3,7 +3,6 @@
 Bahdanau et al. 2015, https://arxiv.org/abs/1409.0473, figure 3.
 """
 
-import io
 import json
 import pathlib
 import warnings
@@ -17,7 +16,7 @@ import numpy as np
 from matplotlib import font_manager
 from matplotlib import pyplot as plt
 
-from pipeline import files
+from pipeline import files, pictures
 from trainers import attention_maps, decoding_config, translation
 
 _INCHES_PER_SUBWORD = 0.24
@@ -123,10 +122,7 @@ def draw(
         axes.grid(which="minor", color="#e4e4e4", linewidth=0.5)
         axes.tick_params(which="minor", length=0)
         figure.colorbar(image, ax=axes, shrink=0.6, fraction=0.05, label="weight")
-        content = io.BytesIO()
-        figure.savefig(content, format="png", dpi=_DPI, bbox_inches="tight")
-        plt.close(figure)
-    files.write_bytes(path, content.getvalue())
+        pictures.save(figure, path, dpi=_DPI, tight=True)
 
 
 def _printable(piece: str) -> str:

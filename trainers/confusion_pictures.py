@@ -1,12 +1,11 @@
 """A picture of a classifier's confusions."""
 
-import io
 import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline import files
+from pipeline import pictures
 
 _MOST_INCHES = 24.0
 _MOST_LETTERS = 24  # of a class's name
@@ -48,7 +47,4 @@ def draw(
     axes.set_xlabel("said")
     axes.set_ylabel("label")
     axes.set_title(title, fontsize=10)
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=120)
-    plt.close(figure)
-    files.write_bytes(path, content.getvalue())
+    pictures.save(figure, path)
