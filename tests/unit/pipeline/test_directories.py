@@ -80,6 +80,10 @@ def test_what_cannot_be_removed_yet_is_said_and_the_new_is_there(
         (partial / "new").write_text("new")
     assert _names(target) == ["new"]
     assert "cannot be removed yet" in caplog.text
+    # What is left may be half of it: it must not take the place of one that is lost.
+    target.rename(tmp_path / "lost")
+    directories.recover(target)
+    assert not target.exists()
 
 
 def test_what_a_kill_left_is_put_right(tmp_path):

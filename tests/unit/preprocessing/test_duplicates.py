@@ -182,3 +182,11 @@ def test_rows_that_were_not_read_are_no_duplicates(tmp_path):
     (chunk,) = chunks_lib.of_sources([source], 1000)
     size, found = duplicates.Fingerprinter(BUILD)(chunk)
     assert (size, len(found)) == (2, 0)
+
+
+def test_the_disk_has_room_for_all_marks_before_the_first_is_made(tmp_path):
+    """FAULTS 3: one that is full under a mapped file ends a process by SIGBUS."""
+    marks = duplicates._marks_on_disk(tmp_path / "marks", 1 << 20)
+    assert marks.shape == (1 << 20,)
+    assert not marks.any()
+    assert 512 * (tmp_path / "marks").stat().st_blocks >= 1 << 20

@@ -90,3 +90,17 @@ def test_ctrl_c_at_a_terminal_reaches_each_worker_once(tmp_path):
 def test_a_refusal_can_outrank_a_task_that_was_left_alone(tmp_path, code, ended):
     with _start(tmp_path, f"exit({code})", "--refusal_offset=100") as launcher:
         assert launcher.wait(timeout=60) == ended
+
+
+def test_a_signal_that_came_before_a_worker_reaches_it():
+    """Or it would go on alone when its launcher has been told to end."""
+    sleeping = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with subprocess.Popen(sleeping) as one, subprocess.Popen(sleeping) as other:
+        signals = [signal.SIGTERM]
+        try:
+            codes = launch._wait([one, other], signals, grace_secs=30)
+        finally:
+            one.kill()
+            other.kill()
+    assert codes == [-signal.SIGTERM, -signal.SIGTERM]
+    assert signals == []
