@@ -134,7 +134,7 @@ def _extended(positions: np.ndarray) -> np.ndarray:
 
 def _check_known(asked: model_config.TransformerConfig) -> None:
     """Refuses a Transformer whose weights this export would not know to place."""
-    if asked.positions == "rotary" or asked.activation not in _ACTIVATIONS:
+    if asked.is_rotary or asked.activation not in _ACTIVATIONS:
         raise exits.Refusal(
             exits.MISMATCH,
             f"--positions={asked.positions} --activation={asked.activation}: not known "

@@ -25,6 +25,11 @@ between them, as in the checkpoint it comes from; all weights are float32.
   outputs], the transpose of PyTorch's `Linear.weight`.
 - `.../scale`, `.../offset`: of a layer normalisation, epsilon 1e-6.
 """
+_ROTARY = """\
+- Embeddings are multiplied by sqrt(d_model). In attention {where}, queries and
+  keys of a head are turned by their position p, from 0. With h half of a head's units
+  and the rates r = 10000 ** (-i / h), unit i becomes x[i] cos(p r) - x[i + h] sin(p r),
+  unit i + h becomes x[i + h] cos(p r) + x[i] sin(p r)."""
 _POSITIONS = {
     "sinusoidal": """\
 - Embeddings are multiplied by sqrt(d_model), then positions from 0 are added: position
@@ -34,11 +39,8 @@ _POSITIONS = {
 - Embeddings are multiplied by sqrt(d_model), then `src_positions/vectors` and
   `tgt_positions/vectors` are added, a row for each position from 0; positions after the
   last row share it.""",
-    "rotary": """\
-- Embeddings are multiplied by sqrt(d_model). In attention to the own side, queries and
-  keys of a head are turned by their position p, from 0. With h half of a head's units
-  and the rates r = 10000 ** (-i / h), unit i becomes x[i] cos(p r) - x[i + h] sin(p r),
-  unit i + h becomes x[i + h] cos(p r) + x[i] sin(p r).""",
+    "rotary": _ROTARY.format(where="to the own side"),
+    "rotary_all": _ROTARY.format(where="to both sides"),
 }
 _ACTIVATIONS = {
     "relu": "with ReLU between them",

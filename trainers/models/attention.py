@@ -42,8 +42,7 @@ class Attention(tf.Module):
             d_model: D.
             num_heads: H.
             rng: Draws the initial weights.
-            rotary: Whether queries and keys are turned by their position, for attention
-                to oneself.
+            rotary: Whether queries and keys are turned by their position.
             dropout_rate: Share of the weights dropped.
         """
         super().__init__()
@@ -91,7 +90,7 @@ class Attention(tf.Module):
         draw: noise.Noise = noise.NONE,
         place: str = "",
         *,
-        first: tf.Tensor | int = 0,
+        position: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Returns what every position takes from the memory of its row.
 
@@ -101,10 +100,11 @@ class Attention(tf.Module):
             mask: Added to the scores, float broadcastable to [B, H, T, S].
             draw: Of dropout.
             place: Of that noise.
-            first: The position of the first of T, int32 [].
+            position: Where all T of a row are, as its hypotheses are while decoding,
+                int32 []; None for 0, 1, ...
         """
         num_rows = tf.shape(memory.keys)[0]
-        query = self._turned(self._split(self.query(inputs), num_rows), first)
+        query = self._turned(self._split(self.query(inputs), num_rows), position)
         return self._attend(query, memory, mask, draw, place)
 
     def weights(
@@ -116,18 +116,34 @@ class Attention(tf.Module):
         return _weights(query, memory.keys, mask)
 
     def memory(
-        self, inputs: tf.Tensor, num_rows: tf.Tensor, *, first: tf.Tensor | int = 0
+        self,
+        inputs: tf.Tensor,
+        num_rows: tf.Tensor,
+        *,
+        position: tf.Tensor | None = None,
     ) -> KeysValues:
-        """Returns keys and values for float [B * S, D], from position `first` on."""
+        """Returns keys and values for float [B * S, D].
+
+        Args:
+            inputs: float [B * S, D].
+            num_rows: B, int32 [].
+            position: Where all S of a row are, int32 []; None for 0, 1, ...
+        """
         key, value = _project(inputs, (self.key, self.value))
         return KeysValues(
-            keys=self._turned(self._split(key, num_rows), first),
+            keys=self._turned(self._split(key, num_rows), position),
             values=self._split(value, num_rows),
         )
 
-    def _turned(self, values: tf.Tensor, first: tf.Tensor | int = 0) -> tf.Tensor:
+    def _turned(
+        self, values: tf.Tensor, position: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """Returns values turned by their positions if this is rotary attention."""
-        return rotated(values, first) if self._rotary else values
+        if not self._rotary:
+            return values
+        if position is None:
+            return rotated(values, tf.range(tf.shape(values)[2]))
+        return rotated(values, position[None])
 
     def _split(self, values: tf.Tensor, num_rows: tf.Tensor) -> tf.Tensor:
         """Returns [B, H, T, D/H] for [B * T, D]."""
@@ -157,7 +173,7 @@ class Attention(tf.Module):
         return tf.reshape(dropped, tf.shape(weights))
 
 
-def rotated(values: tf.Tensor, first: tf.Tensor | int) -> tf.Tensor:
+def rotated(values: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
     """Returns vectors turned by angles that grow with their position.
 
     Su et al. 2021, https://arxiv.org/abs/2104.09864, equation 34, with the pairs taken
@@ -166,10 +182,9 @@ def rotated(values: tf.Tensor, first: tf.Tensor | int) -> tf.Tensor:
 
     Args:
         values: float [B, H, T, D/H].
-        first: The position of the first of T, int32 [].
+        positions: int32 [T], or [1] where all are at one.
     """
     half = values.shape[3] // 2
-    positions = first + tf.range(tf.shape(values)[2])
     angles = tf.cast(positions, tf.float32)[:, None] * layers.rates(half)
     sines, cosines = (tf.cast(f(angles), values.dtype) for f in (tf.sin, tf.cos))
     one, other = values[..., :half], values[..., half:]

@@ -26,8 +26,9 @@ class TransformerConfig:
     positions: str = knobs.knob(
         "sinusoidal",
         "Added to the embeddings, fixed (sinusoidal) or learned; or rotary: queries "
-        "and keys are turned by their position.",
-        choices=("sinusoidal", "learned", "rotary"),
+        "and keys are turned by their position. rotary_all: in attention to the "
+        "source, too, for sides that run in step, as letters and phonemes do.",
+        choices=("sinusoidal", "learned", "rotary", "rotary_all"),
     )
     max_positions: int = knobs.knob(
         1024, "With --positions=learned: what is longer shares the last one."
@@ -53,6 +54,11 @@ class TransformerConfig:
         knobs.require_positive(self, "d_ff", "num_heads", "max_positions")
         knobs.require_at_least(self, 0, "encoder_layers", "decoder_layers")
         knobs.require_in(self, DROPOUT_RATES, "attention_dropout_rate")
+
+    @property
+    def is_rotary(self) -> bool:
+        """Whether positions are in queries and keys, and nothing is added."""
+        return self.positions in ("rotary", "rotary_all")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -150,10 +156,10 @@ class ModelConfig:
                 f"--d_model={self.d_model} must be a multiple of 8 and of "
                 f"--num_heads={heads}"
             )
-        if self.transformer.positions == "rotary" and self.d_model // heads % 2:
+        if self.transformer.is_rotary and self.d_model // heads % 2:
             raise ValueError(
-                f"--positions=rotary turns pairs: --d_model={self.d_model} over "
-                f"--num_heads={heads} must be even"
+                f"--positions={self.transformer.positions} turns pairs: "
+                f"--d_model={self.d_model} over --num_heads={heads} must be even"
             )
         knobs.require_in(self, DROPOUT_RATES, "dropout_rate")
         self._check_r_drop()

@@ -81,7 +81,7 @@ class TransformerEncoder(tf.Module):
             draw,
             "embedding",
             positions=self.src_positions if self._is_learned else None,
-            is_rotary=self._config.transformer.positions == "rotary",
+            is_rotary=self._config.transformer.is_rotary,
             dtype=self._dtype,
         )
         for index, layer in enumerate(self.encoder):

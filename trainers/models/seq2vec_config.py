@@ -39,6 +39,10 @@ class EncoderConfig:
         for name, none in (("decoder_layers", 0), ("tied_embeddings", "auto")):
             if (asked := getattr(self.transformer, name)) != none:
                 raise ValueError(f"--{name}={asked}: there is no decoder here")
+        if self.transformer.positions == "rotary_all":
+            raise ValueError(
+                "--positions=rotary_all: there is no decoder here; use rotary"
+            )
         knobs.require_in(self, model_config.DROPOUT_RATES, "word_dropout")
 
     @property

@@ -60,7 +60,7 @@ class Transformer(seq2seq_model.Seq2SeqModel):
         self._pre = config.transformer.norm == "pre"
         ties = _ties(config.transformer.tied_embeddings, shared=shared)
         self._make_embeddings(ties, src_vocab_size, tgt_vocab_size, rng)
-        self._is_rotary = config.transformer.positions == "rotary"
+        self._is_rotary = config.transformer.is_rotary
         self.src_positions = self.tgt_positions = None
         if config.transformer.positions == "learned":
             count = config.transformer.max_positions

@@ -130,11 +130,8 @@ class DecoderLayer(_Layer):
         super().__init__()
         self.attention = _to_self(config, rng)
         self.attention_residual = Residual(config)
-        self.source_attention = attention.Attention(
-            config.d_model,
-            config.transformer.num_heads,
-            rng=rng,
-            dropout_rate=config.transformer.attention_dropout_rate,
+        self.source_attention = _attention(
+            config, rng, rotary=config.transformer.positions == "rotary_all"
         )
         self.source_residual = Residual(config)
         self.feed_forward = FeedForward(config, rng=rng)
@@ -182,16 +179,17 @@ class DecoderLayer(_Layer):
         around = self.attention_residual
         inputs = around.before(stream)
         position = tf.shape(prefix.keys)[2]
-        new = self.attention.memory(inputs, tf.shape(inputs)[0], first=position)
+        new = self.attention.memory(inputs, tf.shape(inputs)[0], position=position)
         prefix = attention.KeysValues(
             keys=tf.concat([prefix.keys, new.keys], axis=2),
             values=tf.concat([prefix.values, new.values], axis=2),
         )
         output = self.attention.to_memory(
-            inputs, prefix, tf.zeros([1, 1, 1, 1]), first=position
+            inputs, prefix, tf.zeros([1, 1, 1, 1]), position=position
         )
         stream = around.after(stream, output, noise.NONE, "")
-        return self._rest(stream, memory, mask, noise.NONE, ""), prefix
+        stream = self._rest(stream, memory, mask, noise.NONE, "", position=position)
+        return stream, prefix
 
     def _rest(
         self,
@@ -200,10 +198,14 @@ class DecoderLayer(_Layer):
         mask: tf.Tensor,
         draw: noise.Noise,
         place: str,
+        *,
+        position: tf.Tensor | None = None,
     ) -> tf.Tensor:
         around, here = self.source_residual, f"{place}/source_attention"
         inputs = around.before(stream)
-        output = self.source_attention.to_memory(inputs, memory, mask, draw, here)
+        output = self.source_attention.to_memory(
+            inputs, memory, mask, draw, here, position=position
+        )
         stream = around.after(stream, output, draw, here)
         return self._feed_forward(stream, draw, place)
 
@@ -211,11 +213,17 @@ class DecoderLayer(_Layer):
 def _to_self(
     config: model_config.ModelConfig, rng: np.random.Generator
 ) -> attention.Attention:
+    return _attention(config, rng, rotary=config.transformer.is_rotary)
+
+
+def _attention(
+    config: model_config.ModelConfig, rng: np.random.Generator, *, rotary: bool
+) -> attention.Attention:
     return attention.Attention(
         config.d_model,
         config.transformer.num_heads,
         rng=rng,
-        rotary=config.transformer.positions == "rotary",
+        rotary=rotary,
         dropout_rate=config.transformer.attention_dropout_rate,
     )
 

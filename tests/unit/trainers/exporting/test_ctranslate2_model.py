@@ -104,7 +104,10 @@ def test_positions_after_the_last_learned_one_share_it(data_dir, tmp_path):
     assert _theirs(both, tmp_path / "model") == _ours(model, both)
 
 
-@pytest.mark.parametrize("given", [{"positions": "rotary"}, {"activation": "swiglu"}])
+@pytest.mark.parametrize(
+    "given",
+    [{"positions": "rotary"}, {"positions": "rotary_all"}, {"activation": "swiglu"}],
+)
 def test_what_the_export_does_not_know_is_refused(data_dir, tmp_path, given):
     both = small_models.vocabularies(data_dir)
     model = small_models.decisive_transformer(both, **given)

@@ -31,7 +31,7 @@ def test_the_page_says_of_another_model_only_what_is_true_of_all():
     assert "| `a/kernel` | [2, 3] |" in page
 
 
-def _rebuilt(weights, src, tgt, heads):
+def _rebuilt(weights, src, tgt, heads, *, turns_to_source):
     """The logits of a Transformer as its page describes it, by numpy alone, [T, V]."""
 
     def dense(x, path):
@@ -49,12 +49,12 @@ def _rebuilt(weights, src, tgt, heads):
         one, other = x[..., :h], x[..., h:]
         return np.concatenate([one * cos - other * sin, other * cos + one * sin], 2)
 
-    def attention(x, memory, path, *, own, causal):
+    def attention(x, memory, path, *, turns, causal):
         parts = ("query", x), ("key", memory), ("value", memory)
         query, key, value = (
             dense(y, f"{path}/{part}").reshape(len(y), heads, -1) for part, y in parts
         )
-        if own:
+        if turns:
             query, key = turned(query), turned(key)
         scores = np.einsum("qhd,khd->hqk", query, key) / np.sqrt(query.shape[2])
         if causal:
@@ -75,11 +75,11 @@ def _rebuilt(weights, src, tgt, heads):
         for n in range(2):
             path, causal = f"{name}/{n}", side == "tgt"
             y = norm(x, f"{path}/attention_residual/norm")
-            x = x + attention(y, y, f"{path}/attention", own=True, causal=causal)
+            x = x + attention(y, y, f"{path}/attention", turns=True, causal=causal)
             if memory is not None:
                 y = norm(x, f"{path}/source_residual/norm")
                 inner = f"{path}/source_attention"
-                x = x + attention(y, memory, inner, own=False, causal=False)
+                x = x + attention(y, memory, inner, turns=turns_to_source, causal=False)
             y = norm(x, f"{path}/feed_forward_residual/norm")
             x = x + feed_forward(y, f"{path}/feed_forward")
         return norm(x, f"{name}_norm")
@@ -88,11 +88,12 @@ def _rebuilt(weights, src, tgt, heads):
     return states @ weights["output_embedding/vectors"].T
 
 
-def test_a_model_is_built_again_from_its_page(data_dir):
+@pytest.mark.parametrize("positions", ["rotary", "rotary_all"])
+def test_a_model_is_built_again_from_its_page(positions, data_dir):
     both = small_models.vocabularies(data_dir)
     given = {
         "activation": "swiglu",
-        "positions": "rotary",
+        "positions": positions,
         "tied_embeddings": "none",
         "num_layers": 2,
         "num_heads": 2,
@@ -109,7 +110,9 @@ def test_a_model_is_built_again_from_its_page(data_dir):
     expected = [*tgt[1:], vocabulary.EOS_ID]
     batch = batching.Batch(*(tf.constant([ids]) for ids in (src, tgt, expected)))
     ours = model.losses(batch, smoothing=tf.constant(0.0), draw=noise.NONE)
-    logits = _rebuilt(weights, src, tgt, heads=2)[:, : both.tgt.size]
+    turns_to_source = positions == "rotary_all"
+    logits = _rebuilt(weights, src, tgt, heads=2, turns_to_source=turns_to_source)
+    logits = logits[:, : both.tgt.size]
     log_z = np.log(np.exp(logits).sum(1))
     nll = (log_z - logits[np.arange(4), expected]).sum()
     assert nll == pytest.approx(float(ours.nll_sum), rel=1e-4)

@@ -10,14 +10,16 @@ def test_products_of_rotated_vectors_depend_on_their_distance_alone():
     query, key = tf.random.stateless_normal([2, 1, 1, 1, 8], seed=(1, 2))
 
     def product(at, other):
-        turned = attention.rotated(query, at), attention.rotated(key, other)
+        turned = attention.rotated(query, [at]), attention.rotated(key, [other])
         return float(tf.reduce_sum(turned[0] * turned[1]))
 
     assert product(3, 1) == pytest.approx(product(12, 10), abs=1e-5)
     assert abs(product(3, 1) - product(3, 2)) > 1e-2
-    together = attention.rotated(tf.concat([key, key], axis=2), 4)
-    np.testing.assert_allclose(together[:, :, 1:], attention.rotated(key, 5), rtol=1e-5)
-    np.testing.assert_allclose(attention.rotated(key, 0), key)
+    together = attention.rotated(tf.concat([key, key], axis=2), [4, 5])
+    np.testing.assert_allclose(
+        together[:, :, 1:], attention.rotated(key, [5]), rtol=1e-5
+    )
+    np.testing.assert_allclose(attention.rotated(key, [0]), key)
 
 
 def test_masks_hide_padding_and_the_future():

@@ -86,7 +86,11 @@ def test_an_encoder_is_as_deep_as_was_asked():
     deep = dataclasses.replace(_ENCODER.transformer, encoder_layers=3)
     assert len(_model(transformer=deep).text.encoder.encoder) == 3
     assert len(_model().text.encoder.encoder) == 2
-    for given in ({"decoder_layers": 1}, {"tied_embeddings": "all"}):
+    for given in (
+        {"decoder_layers": 1},
+        {"tied_embeddings": "all"},
+        {"positions": "rotary_all"},
+    ):
         other = dataclasses.replace(_ENCODER.transformer, **given)
         with pytest.raises(ValueError, match="there is no decoder here"):
             dataclasses.replace(_ENCODER, transformer=other)

@@ -47,6 +47,7 @@ VARIANTS = [
     {"norm": "post"},
     {"positions": "learned"},
     {"positions": "rotary"},
+    {"positions": "rotary_all"},
     {"activation": "gelu"},
     {"activation": "swiglu"},
     {"encoder_layers": 3, "decoder_layers": 1},
@@ -104,6 +105,20 @@ def test_decoding_step_by_step_gives_the_scores_of_the_whole(given):
         np.testing.assert_allclose(
             logits.numpy()[real], wanted.numpy()[real, position], rtol=1e-3, atol=1e-4
         )
+
+
+@pytest.mark.parametrize("positions", ["sinusoidal", "rotary", "rotary_all"])
+def test_hypotheses_of_a_source_are_all_at_the_same_position(positions):
+    model = _model(positions=positions)
+    rows = [([5, 6, 7], [8, 9, 4]), ([5, 6, 7], [12, 11, 3]), ([5, 6, 7], [8, 3, 6])]
+    batch = _batch(rows, 4, 4)
+    apart, together = model.start(batch.src_ids), model.start(batch.src_ids[:1])
+    together = together._replace(prefix=apart.prefix)
+    for position in range(4):
+        last = batch.tgt_in_ids[:, position]
+        wanted, apart = model.next_logits(last, apart)
+        found, together = model.next_logits(last, together)
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_later_target_tokens_do_not_change_earlier_scores():
@@ -201,6 +216,10 @@ def test_dropout_is_drawn_anew_each_step_and_the_same_for_the_same():
         ({"decoder_layers": -1}, "--decoder_layers"),
         ({"attention_dropout_rate": 1.0}, "--attention_dropout_rate"),
         ({"positions": "rotary", "d_model": 24, "num_heads": 8}, "--positions=rotary"),
+        (
+            {"positions": "rotary_all", "d_model": 24, "num_heads": 8},
+            "--positions=rotary_all",
+        ),
         ({"r_drop": -1.0}, "--r_drop must be at least 0, got -1"),
         ({"r_drop": 1.0, "dropout_rate": 0.003}, "--r_drop=1.0 compares two dropouts"),
         ({"r_drop": 1.0, "sampling_probability": 0.1}, "--sampling_probability=0.1"),
