@@ -134,11 +134,18 @@ def _extended(positions: np.ndarray) -> np.ndarray:
 
 def _check_known(asked: model_config.TransformerConfig) -> None:
     """Refuses a Transformer whose weights this export would not know to place."""
-    if asked.is_rotary or asked.activation not in _ACTIVATIONS:
+    known = {
+        "positions": not asked.is_rotary,
+        "activation": asked.activation in _ACTIVATIONS,
+    }
+    unknown = [
+        f"--{k}={getattr(asked, k)}" for k, is_known in known.items() if not is_known
+    ]
+    if unknown:
         raise exits.Refusal(
             exits.MISMATCH,
-            f"--positions={asked.positions} --activation={asked.activation}: not known "
-            "to the export for CTranslate2; use --format=saved_model",
+            f"{' '.join(unknown)}: not known to the export for CTranslate2; use "
+            "--format=saved_model",
         )
 
 

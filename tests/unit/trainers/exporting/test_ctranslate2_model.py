@@ -111,7 +111,8 @@ def test_positions_after_the_last_learned_one_share_it(data_dir, tmp_path):
 def test_what_the_export_does_not_know_is_refused(data_dir, tmp_path, given):
     both = small_models.vocabularies(data_dir)
     model = small_models.decisive_transformer(both, **given)
-    with pytest.raises(exits.Refusal, match="saved_model"):
+    (told,) = (f"--{name}={value}: not known" for name, value in given.items())
+    with pytest.raises(exits.Refusal, match=f"^{told}.*saved_model"):
         _write(model, both, tmp_path / "model", **given)
 
 
