@@ -8,7 +8,7 @@ import dataclasses
 import operator
 import re
 import typing
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 HELP = "help"
@@ -66,12 +66,26 @@ def defaults(config: Any) -> dict[str, Any]:
     return values
 
 
+def names(config: Any) -> set[str]:
+    """Returns the names of a config's own knobs, and of its parts."""
+    return {field.name for field in dataclasses.fields(config)}
+
+
 def chosen(config: Any) -> list[str]:
     """Returns the names of a config's own knobs that do not have their defaults."""
     return [
         field.name
         for field in dataclasses.fields(config)
         if field.default is not MISSING and getattr(config, field.name) != field.default
+    ]
+
+
+def given_beside(config: Any, read: Collection[str]) -> list[str]:
+    """Returns own knobs without their defaults and not in `read`, as `--name=value`."""
+    return [
+        f"--{name}={text_of(getattr(config, name))}"
+        for name in chosen(config)
+        if name not in read
     ]
 
 

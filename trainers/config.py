@@ -180,6 +180,13 @@ class Judged(Protocol):
         """Validations without a better one until the run ends; 0 for never."""
 
 
+class ModelKnobs(Protocol):
+    """What a model of any task is made of."""
+
+    def without_effect(self) -> list[str]:
+        """Returns the flags that were given and that the model does not read."""
+
+
 class TrainConfig(Protocol):
     """What the config of every task has."""
 
@@ -198,6 +205,10 @@ class TrainConfig(Protocol):
     @property
     def validation(self) -> Judged:
         """When to validate, and what is best."""
+
+    @property
+    def model(self) -> ModelKnobs:
+        """What is trained."""
 
     @property
     def batch(self) -> pipeline_config.BatchConfig:

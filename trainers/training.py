@@ -145,6 +145,8 @@ def _announce(ready: run_lib.Run) -> None:
             "%s pairs are longer than --max_length and left out",
             f"{plan.num_too_long:,}",
         )
+    if idle := ready.config.model.without_effect():
+        progress.logger.warning("without effect on this model: %s", ", ".join(idle))
 
 
 def _announce_checkpoints(ready: run_lib.Run) -> None:

@@ -41,10 +41,12 @@ def test_a_recurrent_model_is_resumed_exactly_and_searched(data_dir, tmp_path):
 @pytest.mark.long
 def test_repeat_vector_is_scored_and_refuses_a_beam(data_dir, tmp_path):
     work = f"--workdir={tmp_path}"
-    programs.succeed(
+    done = programs.run(
         *("trainers.seq2seq", f"--data_dir={data_dir}", work),
-        *("--model=repeat_vector", *SMALL),
+        *("--model=repeat_vector", *SMALL, "--attention=luong"),
     )
+    assert done.returncode == 0, done.stderr
+    assert "without effect on this model: --attention=luong\n" in done.stderr
     out = programs.succeed("trainers.evaluate", work, "--split=test")
     assert json.loads(out.splitlines()[-1])["examples"] == 20
     for program in ("trainers.evaluate", "trainers.translate"):

@@ -5,6 +5,7 @@ import dataclasses
 from pipeline import knobs
 
 DROPOUT_RATES = "[0, 0.99]"  # beyond, nothing is left to learn from
+_OF_RECURRENT_LAYERS = {"cell", "embedding_dim", "bidirectional", "residual"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,14 @@ class TransformerConfig:
         """Whether positions are in queries and keys, and nothing is added."""
         return self.positions in ("rotary", "rotary_all")
 
+    @property
+    def read(self) -> set[str]:
+        """The names of the knobs that a Transformer made of these reads."""
+        read = knobs.names(self)
+        if self.positions != "learned":
+            read.remove("max_positions")
+        return read
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RnnConfig:
@@ -112,6 +121,16 @@ class RnnConfig:
             )
         knobs.require_in(self, "[0, 1]", "sampling_probability")
         knobs.require_at_least(self, 0, "sampling_warmup_steps")
+
+    @property
+    def read(self) -> set[str]:
+        """The names of the knobs that a recurrent model made of these reads."""
+        read = knobs.names(self)
+        if self.attention != "luong":
+            read.remove("luong_score")
+        if not self.sampling_probability:
+            read.remove("sampling_warmup_steps")
+        return read
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -170,6 +189,23 @@ class ModelConfig:
         if self.model == "rnn":
             return self.rnn.attention != "none"
         return self.model == "transformer"
+
+    def without_effect(self) -> list[str]:
+        """Returns the flags that were given and that this model does not read.
+
+        `--attention=luong` is one for a Transformer. They are no error: whoever takes a
+        flagfile and another --model has them.
+        """
+        read = {
+            "transformer": self.transformer.read,
+            "rnn": self.rnn.read | {"tied_embeddings"},
+            "repeat_vector": _OF_RECURRENT_LAYERS,
+            "keras": {"model", "keras_model"},
+        }[self.model]
+        if self.model != "keras":
+            read |= knobs.names(self)
+        parts = (self, self.transformer, self.rnn)
+        return [one for part in parts for one in knobs.given_beside(part, read)]
 
     def _check_r_drop(self) -> None:
         knobs.require_at_least(self, 0, "r_drop")

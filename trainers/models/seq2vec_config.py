@@ -63,6 +63,11 @@ class EncoderConfig:
             model="transformer" if self.model == "transformer" else "rnn",
         )
 
+    def without_effect(self) -> list[str]:
+        """Returns the flags that were given and that this encoder does not read."""
+        read = self.transformer.read if self.model == "transformer" else ()
+        return knobs.given_beside(self.transformer, read)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class HeadConfig:

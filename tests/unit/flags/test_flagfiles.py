@@ -61,7 +61,9 @@ def test_a_flagfile_parses(name, monkeypatch):
     required = ["--data_dir=data", "--workdir=work"]
     if program is preprocessing_config.BuildConfig:
         required = required[:1]
-    binding.parse([*required, f"--flagfile=flags/{name}.flags"], program)
+    parsed = binding.parse([*required, f"--flagfile=flags/{name}.flags"], program)
+    if program is not preprocessing_config.BuildConfig:
+        assert parsed.model.without_effect() == []
 
 
 @pytest.mark.parametrize("name", sorted(WANTED))

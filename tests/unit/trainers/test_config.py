@@ -24,6 +24,58 @@ def test_a_beam_is_refused_where_there_is_nothing_to_search():
     decoding_config.check_decodable(model_config.ModelConfig(model="rnn"), beam)
 
 
+_OF_RNN = ["--cell=gru", "--attention=luong", "--sampling_probability=0.5"]
+_OF_TRANSFORMER = ["--d_ff=64", "--max_positions=99", "--tied_embeddings=none"]
+
+
+@pytest.mark.parametrize(
+    ("model", "idle"),
+    [
+        ("transformer", ["--max_positions=99", *_OF_RNN]),
+        ("rnn", _OF_TRANSFORMER[:2]),
+        ("repeat_vector", [*_OF_TRANSFORMER, *_OF_RNN[1:]]),
+        ("keras", ["--num_layers=2", *_OF_TRANSFORMER, *_OF_RNN]),
+    ],
+)
+def test_flags_that_a_model_does_not_read_are_named(model, idle):
+    config = model_config.ModelConfig(
+        model=model,
+        keras_model="a:b" if model == "keras" else None,
+        num_layers=2,
+        transformer=model_config.TransformerConfig(
+            d_ff=64, max_positions=99, tied_embeddings="none"
+        ),
+        rnn=model_config.RnnConfig(
+            cell="gru", attention="luong", sampling_probability=0.5
+        ),
+    )
+    assert config.without_effect() == idle
+
+
+def test_a_flag_that_another_one_wakes_has_an_effect_beside_it():
+    def idle(**rnn):
+        rnn = model_config.RnnConfig(**rnn)
+        return model_config.ModelConfig(model="rnn", rnn=rnn).without_effect()
+
+    assert idle(luong_score="scaled") == ["--luong_score=scaled"]
+    assert idle(luong_score="scaled", attention="luong") == []
+    assert idle(sampling_warmup_steps=9) == ["--sampling_warmup_steps=9"]
+    assert idle(sampling_warmup_steps=9, sampling_probability=0.1) == []
+    learned = model_config.TransformerConfig(positions="learned", max_positions=99)
+    assert model_config.ModelConfig(transformer=learned).without_effect() == []
+
+
+def test_a_recurrent_encoder_of_texts_reads_nothing_of_the_transformer():
+    transformer = model_config.TransformerConfig(d_ff=64, num_heads=2)
+    idle = [
+        seq2vec_config.EncoderConfig(
+            model=model, transformer=transformer
+        ).without_effect()
+        for model in ("bigru", "transformer")
+    ]
+    assert idle == [["--d_ff=64", "--num_heads=2"], []]
+
+
 @pytest.mark.parametrize("which", ["", "first", "average", "average:0", "average:x"])
 def test_other_words_for_checkpoints_are_refused(which):
     with pytest.raises(ValueError, match="want best, last or average:K"):
