@@ -26,9 +26,20 @@ def matches(flag: str, pattern: str) -> list[locations.Location]:
         )
     for path in found:
         if not path.is_file():
-            what = "is a directory" if path.is_dir() else "no such file"
+            what = _what_it_is(path)
             raise exits.Refusal(exits.MISSING_INPUT, f"--{flag}={path}: {what}")
     return found
+
+
+def _what_it_is(path: locations.Location) -> str:
+    if path.is_dir():
+        return "is a directory"
+    if isinstance(path, locations.RemotePath) or not path.exists():
+        return "no such file"
+    return (
+        "is a pipe or a device, and a build reads its files more than once; write it "
+        "to a file first"
+    )
 
 
 def check_pairs(

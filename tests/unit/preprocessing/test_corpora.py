@@ -1,5 +1,6 @@
 import dataclasses
 import gzip
+import os
 from typing import Any
 
 import pytest
@@ -227,6 +228,21 @@ def test_a_translation_memory_may_be_of_utf_16_but_not_compressed(tmp_path):
     path.write_bytes(gzip.compress(text.encode()))
     with pytest.raises(exits.Refusal, match=r"a\.tmx: is compressed \(gzip\)"):
         corpora.sources(corpus, "pairs", 1000)
+
+
+def test_what_is_no_file_is_refused_with_what_it_is(tmp_path):
+    pipe, folder = tmp_path / "pipe", tmp_path / "folder"
+    os.mkfifo(pipe)
+    folder.mkdir()
+    for path, what in (
+        (pipe, "is a pipe or a device, and a build reads its files more than once"),
+        (folder, "is a directory"),
+        (tmp_path / "none", "no such file"),
+    ):
+        corpus = corpus_config.CorpusConfig(train=(str(path),))
+        with pytest.raises(exits.Refusal, match=f"--train={path}: {what}") as error:
+            corpora.sources(corpus, "pairs", 1000)
+        assert error.value.code == exits.MISSING_INPUT
 
 
 def test_globs_are_read_in_the_order_of_their_names(tmp_path):
