@@ -12,11 +12,15 @@ from pipeline import vocabulary
 from trainers.decoding import decoder
 
 BLOCKED = -1e9  # the score of what must not come
+_NEVER = (vocabulary.PAD_ID, vocabulary.BOS_ID)  # they are not said, only read
 
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
     """Which rules there are; one that is not costs nothing.
+
+    PAD and BOS never come: they say nothing, so a hypothesis with one of them would be
+    a second one of the same text.
 
     Attributes:
         no_repeat_ngram: No sequence of so many subwords comes twice; 0 for any.
@@ -49,11 +53,12 @@ class Rules:
             blocked.append(tf.concat([rows, eos], axis=1))
         if self.no_repeat_ngram:
             blocked.append(repetitions(ids, self.no_repeat_ngram))
-        allowed = logits
+        never = tf.one_hot(_NEVER, tf.shape(logits)[1], on_value=BLOCKED)  # [2, V]
+        allowed = logits + tf.reduce_sum(never, axis=0)
         if blocked:
             places = tf.concat(blocked, axis=0)  # [M, 2]
             values = tf.fill(tf.shape(places)[:1], BLOCKED)
-            allowed = tf.tensor_scatter_nd_update(logits, places, values)
+            allowed = tf.tensor_scatter_nd_update(allowed, places, values)
         if self.forced:
             allowed = _forced(logits, allowed, search, times)
         return allowed

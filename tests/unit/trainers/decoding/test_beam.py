@@ -9,9 +9,9 @@ from tests import decoding_requests, small_models
 from trainers.decoding import beam, decoder, greedy, rules
 from trainers.models import transformer
 
-SIZE = 6
+SIZE = 8
 LONGEST = 4
-EOS = vocabulary.EOS_ID
+PAD, BOS, EOS = vocabulary.PAD_ID, vocabulary.BOS_ID, vocabulary.EOS_ID
 
 
 class Scripted:
@@ -49,7 +49,7 @@ class Scripted:
 
 
 def _every_hypothesis():
-    others = [token for token in range(SIZE) if token != EOS]
+    others = [token for token in range(SIZE) if token not in (PAD, BOS, EOS)]
     for length in range(LONGEST):
         for words in itertools.product(others, repeat=length):
             yield (*words, EOS)

@@ -55,6 +55,22 @@ def test_a_row_without_eos_is_cut_at_its_own_limit_and_flagged():
     ]
 
 
+class Silent(Copier):
+    """Would say PAD, else BOS, else EOS."""
+
+    def next_logits(self, tgt_ids, state):
+        logits = tf.tile([[9.0, 8.0, 7.0] + [0.0] * 9], [tf.size(tgt_ids), 1])
+        return logits, state
+
+
+def test_pad_and_bos_are_never_said():
+    """The score of what is said is the model's own all the same."""
+    found = greedy.GreedyDecoder(Silent())(decoding_requests.of([[5, 2], [6, 2]]))
+    assert found.ids[:, 0].tolist() == [[2], [2]]
+    each = 7.0 - np.log(np.exp([9.0, 8.0, 7.0]).sum() + 9)
+    np.testing.assert_allclose(found.log_probs[:, 0], [each, each], rtol=1e-5)
+
+
 def test_rows_that_are_left_behind_keep_what_they_said():
     """Most rows end long before the last: the batch shrinks several times."""
     draw = np.random.default_rng(1)

@@ -39,8 +39,8 @@ def test_eos_waits_for_the_minimum_of_its_row():
     request = decoding_requests.of([[5, 2], [6, 2]])
     request = request._replace(minimum=tf.constant([1, 2]))
     blocked = _apply(rules.Rules(minimum=True), request, [[5], [5]])
-    assert not blocked[0].any()
-    assert np.flatnonzero(blocked[1]).tolist() == [2]
+    assert np.flatnonzero(blocked[0]).tolist() == [0, 1]
+    assert np.flatnonzero(blocked[1]).tolist() == [0, 1, 2]
 
 
 def test_what_is_forced_comes_even_if_it_repeats_and_is_early():
@@ -54,8 +54,9 @@ def test_what_is_forced_comes_even_if_it_repeats_and_is_early():
 def test_after_its_prefix_a_row_is_free():
     request = decoding_requests.of([[5, 2], [6, 2]], forced=[[5, 0], [5, 6]])
     asked = rules.Rules(forced=True)
-    assert [row.sum() for row in _apply(asked, request, [[5], [5]])] == [0, 7]
-    assert not _apply(asked, request, [[5, 6], [5, 6]], position=2).any()
+    assert [row.sum() for row in _apply(asked, request, [[5], [5]])] == [2, 7]
+    after = _apply(asked, request, [[5, 6], [5, 6]], position=2)
+    assert [np.flatnonzero(row).tolist() for row in after] == [[0, 1], [0, 1]]
 
 
 def test_prefixes_of_a_row_share_its_rules():
