@@ -37,7 +37,7 @@ from trainers import (
 )
 
 if TYPE_CHECKING:
-    from trainers import evaluation
+    from trainers import evaluation, translation
 
 _FILES = "files"  # in the place of a split's name
 _OF_TEXTS = (
@@ -148,11 +148,11 @@ def tell(report: score_tables.Report, workdir: pathlib.Path, name: str) -> None:
 
 def _evaluate_texts(asked: EvaluateConfig, workdir: pathlib.Path) -> None:
     """Scores what a run of trainers.seq2seq says."""
-    runs = [
-        _config(str(workdir)),
-        *(_config(path, "--ensemble") for path in asked.decoding.ensemble),
-    ]
-    others = [_config(asked.against, "--against")] if asked.against else []
+    flagfiles = run_directory.flagfiles_of_texts(
+        asked.weights.workdir, asked.decoding.ensemble
+    )
+    runs = [binding.read_or_exit(path, config.Seq2SeqConfig) for path in flagfiles]
+    others = [_other(asked.against)] if asked.against else []
     for run in (*runs, *others):
         decoding_config.check_decodable(run.model, asked.decoding)
     vocabularies = vocabulary.load_copy(workdir / run_directory.VOCABULARY)
@@ -206,16 +206,20 @@ def _evaluate_vectors(asked: EvaluateConfig, workdir: pathlib.Path) -> None:
 
 
 def _name(asked: EvaluateConfig, report: score_tables.Report, own: str) -> str:
-    """Returns what the files of a report are called after."""
+    """Returns what the files of a report are called after.
+
+    The scores of several runs together are those of none of them.
+    """
     from trainers import evaluation
 
-    return evaluation.name_of(
+    name = evaluation.name_of(
         report.result["split"],
         report.result["data"],
         asked=asked.data_dir,
         own=own,
         workdir=pathlib.Path(asked.weights.workdir),
     )
+    return f"{name}_ensemble" if asked.decoding.ensemble else name
 
 
 def _check_of_vectors(asked: EvaluateConfig) -> None:
@@ -230,8 +234,8 @@ def _check_of_vectors(asked: EvaluateConfig) -> None:
         )
 
 
-def _config(workdir: str, flag: str = "--workdir") -> config.Seq2SeqConfig:
-    path = run_directory.flagfile_of_texts(pathlib.Path(workdir), flag)
+def _other(workdir: str) -> config.Seq2SeqConfig:
+    path = run_directory.flagfile_of_texts(pathlib.Path(workdir), "--against")
     return binding.read_or_exit(path, config.Seq2SeqConfig)
 
 
@@ -273,6 +277,7 @@ def _result(
         runs, asked.weights, asked.decoding.ensemble, vocabularies
     )
     translator = translation.Translator(model, vocabularies, asked.decoding)
+    rivals = [_rival(asked, other) for other in others]  # refused before the work
     said = evaluation.translated(translator, examples.sources)
     hypotheses = [hypothesis.text for hypothesis in said]
     draws = comparison.num_draws(asked.bootstrap, len(hypotheses))
@@ -293,40 +298,48 @@ def _result(
         "cut_hypotheses": sum(not hypothesis.finished for hypothesis in said),
         "decoding_step_traces": translator.num_traces,
     }
-    for other in others:
-        result["against"] = _against(asked, other, examples, hypotheses, draws)
+    for rival, checkpoints in rivals:
+        result["against"] = {
+            "workdir": asked.against,
+            "checkpoints": checkpoints,
+            **_against(asked, rival, examples, hypotheses, draws),
+        }
     return result, hypotheses
 
 
-def _against(
-    asked: EvaluateConfig,
-    other: config.Seq2SeqConfig,
-    examples: "evaluation.Examples",
-    hypotheses: list[str],
-    draws: int,
-) -> dict[str, Any]:
-    """Returns the scores of the other run and whether they differ by chance."""
-    from trainers import comparison, evaluation, restoring, translation
+def _rival(
+    asked: EvaluateConfig, other: config.Seq2SeqConfig
+) -> tuple["translation.Translator", str]:
+    """Returns what says the other run's hypotheses, and its checkpoints."""
+    from trainers import restoring, translation
 
     weights = dataclasses.replace(asked.weights, workdir=str(asked.against))
     copied = pathlib.Path(weights.workdir) / run_directory.VOCABULARY
     vocabularies = vocabulary.load_copy(copied)
     model, which = restoring.load(other, weights, vocabularies)
     alone = dataclasses.replace(asked.decoding, ensemble=())
-    translator = translation.Translator(model, vocabularies, alone)
-    said = evaluation.translated(translator, examples.sources)
-    return {
-        "workdir": weights.workdir,
-        "checkpoints": which,
-        **comparison.against(
-            hypotheses,
-            [hypothesis.text for hypothesis in said],
-            examples.references,
-            lowercase=examples.lowercase,
-            tokenize=asked.tokenize,
-            draws=draws,
-        ),
-    }
+    return translation.Translator(model, vocabularies, alone), which
+
+
+def _against(
+    asked: EvaluateConfig,
+    rival: "translation.Translator",
+    examples: "evaluation.Examples",
+    hypotheses: list[str],
+    draws: int,
+) -> dict[str, Any]:
+    """Returns the scores of the other run and whether they differ by chance."""
+    from trainers import comparison, evaluation
+
+    said = evaluation.translated(rival, examples.sources)
+    return comparison.against(
+        hypotheses,
+        [hypothesis.text for hypothesis in said],
+        examples.references,
+        lowercase=examples.lowercase,
+        tokenize=asked.tokenize,
+        draws=draws,
+    )
 
 
 def _baseline(

@@ -2,7 +2,7 @@ r"""Lines that are translated, scored or labelled, from files and stdin.
 
 A line ends at `\n` alone, as in a corpus; one `\r` before it is dropped, and a
 byte-order mark at the beginning. Bytes that are not UTF-8 are read as U+FFFD where an
-answer is wanted for every line, and refused where lines are scored.
+answer is wanted for every line, and refused where a file is scored as a whole.
 """
 
 import codecs
@@ -14,9 +14,19 @@ from pipeline import exits
 _GZIP = b"\x1f\x8b"  # how such files begin, RFC 1952
 
 
-def read(source: Iterable[bytes]) -> Iterator[str]:
-    """Yields the lines of an open file, as they come in."""
-    for line in _unmarked(source):
+def read(source: Iterable[bytes], name: str) -> Iterator[str]:
+    """Yields the lines of an open file, as they come in.
+
+    Args:
+        source: The file.
+        name: What it is called in a refusal.
+
+    Raises:
+        exits.Refusal: If it is compressed.
+    """
+    for number, line in enumerate(_unmarked(source)):
+        if not number:
+            _check_unpacked(line, name)
         yield text(line)
 
 
@@ -27,10 +37,7 @@ def of_file(path: pathlib.Path) -> list[str]:
         exits.Refusal: If it is compressed or not UTF-8.
     """
     with path.open("rb") as file:
-        if file.peek().startswith(_GZIP):
-            raise exits.Refusal(
-                exits.BAD_DATA, f"{path}: is compressed; unpack it, as with gunzip -k"
-            )
+        _check_unpacked(file.peek(), str(path))
         return [
             _strictly(line, path, number)
             for number, line in enumerate(_unmarked(file), start=1)
@@ -40,6 +47,13 @@ def of_file(path: pathlib.Path) -> list[str]:
 def text(line: bytes) -> str:
     """Returns a line without its end."""
     return _without_end(line).decode(errors="replace")
+
+
+def _check_unpacked(begin: bytes, name: str) -> None:
+    if begin.startswith(_GZIP):
+        raise exits.Refusal(
+            exits.BAD_DATA, f"{name}: is compressed; unpack it, as with gunzip -k"
+        )
 
 
 def _unmarked(source: Iterable[bytes]) -> Iterator[bytes]:

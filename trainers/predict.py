@@ -119,7 +119,7 @@ def _embedded(
 
 def _chunks() -> Iterator[tuple[int, list[str]]]:
     """Yields the lines of stdin, some at a time, with the number of the first."""
-    texts, first_line = lines.read(sys.stdin.buffer), 1
+    texts, first_line = lines.read(sys.stdin.buffer, "stdin"), 1
     while chunk := list(itertools.islice(texts, _chunk_size())):
         yield first_line, chunk
         first_line += len(chunk)

@@ -9,6 +9,7 @@ import contextlib
 import json
 import pathlib
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from pipeline import exits, files
@@ -53,6 +54,15 @@ def flagfile_of_texts(workdir: pathlib.Path, flag: str = _FLAG) -> pathlib.Path:
             "for one there are trainers.predict, trainers.evaluate and trainers.serve",
         )
     return flagfile(workdir, flag)
+
+
+def flagfiles_of_texts(workdir: str, ensemble: Sequence[str]) -> list[pathlib.Path]:
+    """Returns the same of a run and of those that decode with it."""
+    flags = [_FLAG, *["--ensemble"] * len(ensemble)]
+    return [
+        flagfile_of_texts(pathlib.Path(one), flag)
+        for one, flag in zip((workdir, *ensemble), flags, strict=True)
+    ]
 
 
 def flagfile_of_vectors(workdir: pathlib.Path) -> pathlib.Path:

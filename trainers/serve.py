@@ -75,10 +75,9 @@ def main(asked: ServeConfig) -> None:
 def _translations(asked: ServeConfig) -> "tuple[web.Answer, str]":
     """Returns what answers with hypotheses, and which weights it has."""
     workdir = pathlib.Path(asked.weights.workdir)
-    flagfiles = [
-        run_directory.flagfile_of_texts(pathlib.Path(name))
-        for name in (asked.weights.workdir, *asked.decoding.ensemble)
-    ]
+    flagfiles = run_directory.flagfiles_of_texts(
+        asked.weights.workdir, asked.decoding.ensemble
+    )
     runs = [binding.read_or_exit(path, config.Seq2SeqConfig) for path in flagfiles]
     for run in runs:
         decoding_config.check_decodable(run.model, asked.decoding)

@@ -116,10 +116,9 @@ def _check_files(asked: TranslateConfig) -> None:
 
 def _runs(asked: TranslateConfig) -> list[config.Seq2SeqConfig]:
     """Returns the flags of the runs, or refuses those that cannot decode."""
-    workdirs = (asked.weights.workdir, *asked.decoding.ensemble)
-    flagfiles = [
-        run_directory.flagfile_of_texts(pathlib.Path(workdir)) for workdir in workdirs
-    ]
+    flagfiles = run_directory.flagfiles_of_texts(
+        asked.weights.workdir, asked.decoding.ensemble
+    )
     runs = [binding.read_or_exit(path, config.Seq2SeqConfig) for path in flagfiles]
     for run in runs:
         decoding_config.check_decodable(run.model, asked.decoding)
@@ -220,11 +219,15 @@ def _run(asked: TranslateConfig, work: Work) -> None:
         source = sys.stdin.buffer
         if asked.input:
             source = stack.enter_context(pathlib.Path(asked.input).open("rb"))
-        lines = _prompted(source) if is_asking else lines_lib.read(source)
+        lines = (
+            _prompted(source)
+            if is_asking
+            else lines_lib.read(source, asked.input or "stdin")
+        )
         beside = asked.target or asked.prefix_file
         if beside:
             more = stack.enter_context(pathlib.Path(beside).open("rb"))
-            pairs = _side_by_side(lines, lines_lib.read(more), beside)
+            pairs = _side_by_side(lines, lines_lib.read(more, beside), beside)
         elif asked.score:
             pairs = _split(lines)
         else:

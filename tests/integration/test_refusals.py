@@ -237,6 +237,12 @@ def test_evaluate_refuses_what_a_run_cannot_do_before_the_work(
     )
 
 
+@pytest.mark.parametrize("program", ["trainers.translate", "trainers.serve"])
+def test_a_run_that_is_not_there_is_named_by_its_flag(runs, program):
+    flags = (f"--workdir={runs / 'texts'}", f"--ensemble={runs / 'none'}")
+    _refused(66, f"--ensemble={runs / 'none'}: has no run.flags", program, *flags)
+
+
 def test_attention_is_not_drawn_of_a_model_that_has_none(runs):
     flags = (f"--workdir={runs / 'plain'}", "--attention_dir=d")
     message = "--attention_dir=d ... --model=rnn has no attention to draw"

@@ -20,14 +20,14 @@ from trainers import lines
 )
 def test_lines_are_those_of_a_corpus(content, expected, tmp_path):
     """FAULTS 11 to 13."""
-    assert list(lines.read(io.BytesIO(content))) == expected
+    assert list(lines.read(io.BytesIO(content), "x")) == expected
     (tmp_path / "text").write_bytes(content)
     assert lines.of_file(tmp_path / "text") == expected
 
 
 def test_what_is_answered_line_by_line_may_hold_any_byte():
     """FAULTS 58."""
-    assert list(lines.read(io.BytesIO(b"a\xff\n"))) == ["a\ufffd"]
+    assert list(lines.read(io.BytesIO(b"a\xff\n"), "x")) == ["a\ufffd"]
 
 
 def _refusal(path) -> str:
@@ -52,3 +52,6 @@ def test_a_compressed_file_to_score_is_refused_whatever_its_name(tmp_path):
     path = tmp_path / "ref"
     path.write_bytes(gzip.compress(b"a\n"))
     assert _refusal(path) == f"{path}: is compressed; unpack it, as with gunzip -k"
+    with pytest.raises(exits.Refusal, match="stdin: is compressed") as refused:
+        list(lines.read(io.BytesIO(path.read_bytes()), "stdin"))
+    assert refused.value.code == exits.BAD_DATA
