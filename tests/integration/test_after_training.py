@@ -122,6 +122,33 @@ def test_a_run_against_itself_does_not_differ(workdir):
 
 
 @pytest.mark.long
+def test_the_scores_of_an_ensemble_do_not_take_the_place_of_a_run_s(workdir, tmp_path):
+    again = tmp_path / "again"
+    shutil.copytree(workdir, again)
+    own = _result(f"--workdir={again}", "--split=test")
+    together = _result(
+        f"--workdir={again}", "--split=test", f"--ensemble={workdir},{workdir}"
+    )
+    assert together["loss"] is None
+    for name, result in (("test", own), ("test_ensemble", together)):
+        written = json.loads((again / f"evaluate_{name}.json").read_text())
+        assert written == result
+
+
+@pytest.mark.long
+def test_a_rival_without_checkpoints_is_refused_by_its_name(workdir, tmp_path):
+    rival = tmp_path / "rival"
+    shutil.copytree(workdir, rival)
+    shutil.rmtree(rival / "best")
+    shutil.rmtree(rival / "checkpoints")
+    done = programs.run(
+        "trainers.evaluate", f"--workdir={workdir}", f"--against={rival}"
+    )
+    assert done.returncode == 66, done.stderr
+    assert f"sluice: {rival}" in done.stderr
+
+
+@pytest.mark.long
 def test_a_run_without_a_best_checkpoint_is_scored_by_its_last(workdir, tmp_path):
     unvalidated = tmp_path / "unvalidated"
     shutil.copytree(workdir, unvalidated)
