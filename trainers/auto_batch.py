@@ -19,7 +19,7 @@ def fit(
     peak_bytes: Callable[[int], float],
     *,
     room_bytes: float,
-    longest: int,
+    least: int,
     epoch_tokens: int,
 ) -> int:
     """Returns a budget of padded tokens on the larger side.
@@ -27,15 +27,15 @@ def fit(
     Args:
         peak_bytes: The most memory held so far, after a step within a budget.
         room_bytes: The memory there is.
-        longest: The longest side of any example, in tokens.
+        least: Tokens that a budget must have, such as those of the longest example.
         epoch_tokens: Tokens of an epoch, on the larger side.
     """
-    first = max(_FIRST_TOKENS, longest)
+    first = max(_FIRST_TOKENS, least)
     low, high = peak_bytes(first), peak_bytes(2 * first)
     per_token = max((high - low) / first, 1.0)
     fitting = 2 * first + int((_SHARE * room_bytes - high) / per_token)
     most = max(first, epoch_tokens // _FEWEST_BATCHES)
-    return max(longest, min(fitting, most) // _MULTIPLE * _MULTIPLE)
+    return max(least, min(fitting, most) // _MULTIPLE * _MULTIPLE)
 
 
 def with_tokens(asked: Any, tokens: int) -> Any:

@@ -36,6 +36,8 @@ from trainers import (
 )
 from trainers import run as run_lib
 
+_GPU_MULTIPLE = 8  # of the widths of buckets, unless --bucket_multiple says another
+
 
 class Parts(NamedTuple):
     """What a task brings to a run.
@@ -134,7 +136,7 @@ def open_source(
         "train",
         asked.batch,
         seed=asked.run.seed,
-        default_multiple=8 if on_gpu else 1,
+        default_multiple=_GPU_MULTIPLE if on_gpu else 1,
         kind=kind,
     )
 
@@ -172,6 +174,8 @@ def _fitting_tokens(
     )
     longer = sides[:, :2].max(axis=1) + 1  # with BOS or EOS
     kept = longer <= (asked.batch.max_length or longer.max())
+    longest = int(longer[kept].max(initial=1))
+    width = longest + (asked.batch.bucket_multiple or _GPU_MULTIPLE) - 1
 
     def peak_bytes(tokens: int) -> float:
         source = open_source(auto_batch.with_tokens(asked, tokens), corpora, kind)
@@ -185,7 +189,7 @@ def _fitting_tokens(
     return auto_batch.fit(
         peak_bytes,
         room_bytes=machine.room_bytes(),
-        longest=int(longer[kept].max(initial=1)),
+        least=max(width * asked.batch.row_step, asked.batch.max_length or 1),
         epoch_tokens=int((longer * sides[:, 2])[kept].sum()),
     )
 

@@ -74,3 +74,14 @@ def test_a_budget_that_memory_decides_is_kept_by_a_resumed_run(data_dir, tmp_pat
     again = programs.run(TRAIN, *flags, "--num_steps=14")
     assert f"auto is {tokens}" in again.stderr
     assert "resumed after step 12" in again.stderr
+
+
+@pytest.mark.long
+def test_a_budget_that_memory_decides_holds_the_longest_that_is_allowed(
+    data_dir, tmp_path
+):
+    asked = ("--tokens_per_batch=auto", "--max_length=8000", "--plan_lanes=2")
+    done = programs.run(TRAIN, *_flags(data_dir, tmp_path, *asked))
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if "auto is" in line]
+    assert int(line.rpartition(" ")[2]) >= 8000

@@ -20,7 +20,7 @@ def _machine(base_mib, per_token_kib):
 def test_the_budget_found_fills_four_fifths_of_the_memory(room_mib, per_token_kib):
     peak_bytes, tried = _machine(900, per_token_kib)
     found = auto_batch.fit(
-        peak_bytes, room_bytes=room_mib * MIB, longest=100, epoch_tokens=10**12
+        peak_bytes, room_bytes=room_mib * MIB, least=100, epoch_tokens=10**12
     )
     assert tried == [4096, 8192]
     assert found % 256 == 0
@@ -32,16 +32,16 @@ def test_the_budget_found_fills_four_fifths_of_the_memory(room_mib, per_token_ki
 def test_it_does_not_outgrow_the_data():
     peak_bytes, _ = _machine(900, 20)
     room = 10**6 * MIB
-    found = auto_batch.fit(peak_bytes, room_bytes=room, longest=100, epoch_tokens=10**6)
+    found = auto_batch.fit(peak_bytes, room_bytes=room, least=100, epoch_tokens=10**6)
     assert found == 10**6 // 100 // 256 * 256
-    small = auto_batch.fit(peak_bytes, room_bytes=room, longest=100, epoch_tokens=5000)
+    small = auto_batch.fit(peak_bytes, room_bytes=room, least=100, epoch_tokens=5000)
     assert small == 4096
 
 
-def test_the_longest_example_fits_whatever_the_memory():
+def test_what_a_budget_must_have_it_has_whatever_the_memory():
     peak_bytes, tried = _machine(4000, 900)
     found = auto_batch.fit(
-        peak_bytes, room_bytes=1000 * MIB, longest=6000, epoch_tokens=10**9
+        peak_bytes, room_bytes=1000 * MIB, least=6000, epoch_tokens=10**9
     )
     assert found == 6000
     assert tried == [6000, 12_000]
