@@ -153,6 +153,16 @@ def _base(asked: StudyConfig, found: space.Space, program: type) -> Any:
         exits.Refusal: With `USAGE` if the flags do not parse, `BAD_DATA` if the space
             makes that so.
     """
+    for flag, value, name in (
+        ("metric", asked.metric, "best_metric"),
+        ("data_dir", asked.data_dir, "data_dir"),
+    ):
+        if value and name in found.fixed:
+            raise exits.Refusal(
+                exits.USAGE,
+                f"--{flag}={value}: {found.path} has {name} under [fixed]; leave one "
+                "of them out",
+            )
     given = [f"--flagfile={name}" for name in asked.base]
     given += [f"--data_dir={asked.data_dir}"] if asked.data_dir else []
     given += [f"--best_metric={asked.metric}"] if asked.metric else []

@@ -187,6 +187,20 @@ def test_a_study_without_validation_ends_before_anything_starts(tmp_path, data_d
     assert "a study goes by validation" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("flag", "fixed"),
+    [("--metric=bleu", 'best_metric = "loss"'), ("--data_dir=d", 'data_dir = "e"')],
+)
+def test_what_a_flag_and_the_space_both_say_is_refused(tmp_path, flag, fixed):
+    flags = _asked(tmp_path, tmp_path / "none", flag)
+    (tmp_path / "space.toml").write_text(_SPACE.replace("[fixed]", f"[fixed]\n{fixed}"))
+    done = programs.run(TUNE, *flags)
+    assert done.returncode == 64
+    name = fixed.partition(" ")[0]
+    told = f"sluice: {flag}: {tmp_path}/space.toml has {name} under [fixed]; leave"
+    assert done.stderr.startswith(told)
+
+
 def test_data_that_is_not_there_ends_before_anything_starts(tmp_path):
     done = programs.run(TUNE, *_asked(tmp_path, tmp_path / "none"))
     assert done.returncode == 66

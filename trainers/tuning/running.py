@@ -72,8 +72,9 @@ class Runner:
         """Runs trials until there are enough of them.
 
         Raises:
-            exits.Refusal: With `PREEMPTED` after a signal. Where all of the first ones
-                failed, with their code if they have the same, else with `DIVERGED`.
+            exits.Refusal: With `PREEMPTED` after a signal, with `DISK` where a trial
+                has no room. Where all of the first ones failed, with their code if they
+                have the same, else with `DIVERGED`.
         """
         total = self._amount.trials * self._amount.steps
         self._counted = len(study.ended(self._study)) * self._amount.steps
@@ -130,6 +131,8 @@ class Runner:
             if running is None or not running.look():
                 continue
             self._slots[slot] = None
+            if running.no_room:
+                self._stop_for_room(running)
             bar.say(self._told(running.number))
             self._give_up_if_all_failed()
 
@@ -175,13 +178,27 @@ class Runner:
 
     def _stop(self, reason: str) -> None:
         """Lets every trainer save and end; the same command takes them up."""
+        num_saved = self._save_all()
+        raise exits.Refusal(
+            exits.PREEMPTED,
+            f"stopped by {reason} with {num_saved} trials running, which are saved; "
+            "the same command goes on",
+        )
+
+    def _stop_for_room(self, one: trial_lib.Running) -> None:
+        """Does the same where others would end as this trial did, on a full disk."""
+        self._save_all()
+        raise exits.Refusal(
+            exits.DISK,
+            f"trial {one.number}: {one.no_room}; make room, and the same command goes "
+            "on with it",
+        )
+
+    def _save_all(self) -> int:
+        """Lets every trainer save and end; returns how many there were."""
         running = list(filter(None, self._slots))
         for one in running:
             one.stop()
         for one in running:
             one.wait()
-        raise exits.Refusal(
-            exits.PREEMPTED,
-            f"stopped by {reason} with {len(running)} trials running, which are saved; "
-            "the same command goes on",
-        )
+        return len(running)

@@ -58,6 +58,7 @@ class Running:
         self._restarts = 0
         self._try_again_at: float | None = None
         self._locked_since: float | None = None
+        self.no_room = ""  # what it said, where the disk is full
         self.step = 0
         self._process = self._started()
 
@@ -133,6 +134,8 @@ class Running:
             self._restarts += 1
             self._process = self._started()
             return False
+        elif code == exits.DISK:  # no verdict on it: taken up when there is room
+            self.no_room = self._process.last_words()
         elif code < 0:
             self._fail(f"killed by signal {-code}")
         else:

@@ -6,7 +6,9 @@ import pathlib
 import optuna
 import pytest
 
-from trainers.tuning import process, space, study
+from pipeline import exits
+from trainers import signals
+from trainers.tuning import process, running, space, study
 from trainers.tuning import trial as trial_lib
 
 _SPACE = space.Space(pathlib.Path("s.toml"), {}, [space.Parameter("seed", (1, 2, 3))])
@@ -102,6 +104,30 @@ def test_a_trial_without_hope_is_stopped_once_and_pruned(current, tmp_path):
     fake.ended(75, finished="preempted")
     assert running.look()
     assert _only(current).state == study.States.PRUNED
+
+
+def test_a_trial_that_has_no_room_ends_the_study_and_is_taken_up_again(
+    current, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(_Fake, "last_words", lambda _: "a.txt: no space left")
+    amount = running.Amount(trials=5, parallel=2, cores=1, memory_mb=0, steps=9)
+
+    class Full(_Fake):
+        def exit_code(self):
+            is_second = len(_Fake.started) == 2 and self is _Fake.started[1]
+            return exits.DISK if is_second else self.code
+
+        def wait(self):
+            self.ended(exits.PREEMPTED, finished="preempted")
+
+    monkeypatch.setattr(process, "Process", Full)
+    runner = running.Runner(current, _ASKED, tmp_path, amount, lambda _: None)
+    told = r"trial 1: a\.txt: no space left; make room, and the same command goes on"
+    with pytest.raises(exits.Refusal, match=told) as error:
+        runner.run(signals.StopRequest())
+    assert error.value.code == exits.DISK
+    assert [one.stopped for one in _Fake.started] == [True, False]
+    assert [one.number for one in study.interrupted(current)] == [0, 1]
 
 
 def test_a_trial_that_ends_before_it_is_stopped_counts(current, tmp_path):
