@@ -274,6 +274,18 @@ def test_a_path_without_a_checkpoint_is_missing_input(tmp_path, monkeypatch, pat
     assert error.value.code == exits.MISSING_INPUT
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [({"name_map": "n"}, "--name_map=n"), ({"init_vocab": ("v",)}, "--init_vocab=v")],
+)
+def test_what_another_toolkit_needs_is_refused_for_a_run_of_ours(tmp_path, given, told):
+    _run(tmp_path, _weights(20, 1), (3, "best"))
+    asked = config.StartConfig(init_from=str(tmp_path), **given)
+    with pytest.raises(exits.Refusal, match=f"{told}: .*is a run of Sluice") as error:
+        starting.begin(_weights(20, 2), asked, {"src": OLD, "tgt": OLD})
+    assert error.value.code == exits.USAGE
+
+
 def test_a_damaged_checkpoint_is_bad_data(tmp_path):
     _run(tmp_path, _weights(20, 1), (3, "best"))
     (data,) = (tmp_path / "best").glob("*.data-*")
