@@ -91,6 +91,11 @@ class BatchConfig:
                 f"--tokens_per_batch={self.tokens}"
             )
 
+    def without_effect(self) -> list[str]:
+        """Returns the flags that were given and that the others leave unread."""
+        idle = set() if self.mix else {"mix_temperature"}
+        return knobs.given_beside(self, knobs.names(self) - idle)
+
     @property
     def tokens(self) -> int | None:
         """The budget of padded tokens; None for no limit.

@@ -231,6 +231,20 @@ def check_together(asked: TrainConfig) -> None:
         raise ValueError("--schedule=plateau needs --eval_every_steps above 0")
 
 
+def doubts(asked: TrainConfig) -> list[str]:
+    """Returns a line for each thing that is allowed and hardly meant."""
+    found = []
+    parts = (asked.model, asked.batch, asked.optimizer)
+    if idle := [flag for part in parts for flag in part.without_effect()]:
+        found.append(f"without effect in this run: {', '.join(idle)}")
+    if asked.schedule.warmup_steps >= asked.run.num_steps:
+        found.append(
+            f"--warmup_steps={asked.schedule.warmup_steps} are all of --num_steps="
+            f"{asked.run.num_steps}: the learning rate only rises"
+        )
+    return found
+
+
 def unchanged(asked: TrainConfig, judged_by: Sequence[str]) -> dict[str, Any]:
     """Returns what a resumed run must find unchanged, by flag.
 

@@ -8,6 +8,13 @@ _OF_SCHEDULES = {
     ("cosine", "linear"): ("final_rate",),
     ("plateau",): ("plateau_factor", "plateau_patience"),
 }
+_OF_OPTIMIZERS = {
+    "adam": {"beta1", "beta2", "epsilon"},
+    "adamw": {"beta1", "beta2", "epsilon"},
+    "adafactor": set[str](),
+    "sgd": {"momentum"},
+    "lion": {"beta1", "beta2"},
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -17,7 +24,7 @@ class OptimizerConfig:
     optimizer: str = knobs.knob(
         "adam",
         "What a gradient does to the weights.",
-        choices=("adam", "adamw", "adafactor", "sgd", "lion"),
+        choices=tuple(_OF_OPTIMIZERS),
     )
     beta1: float = knobs.knob(0.9, "Decay of the first moment of Adam and Lion.")
     beta2: float = knobs.knob(
@@ -60,6 +67,14 @@ class OptimizerConfig:
         knobs.require_positive(self, "accumulate_steps", "max_bad_steps")
         if self.weight_decay and self.optimizer == "adam":
             raise ValueError("--weight_decay is of --optimizer=adamw, not of adam")
+
+    def without_effect(self) -> list[str]:
+        """Returns the flags that were given and that this optimizer does not read."""
+        idle = set[str]().union(*_OF_OPTIMIZERS.values())
+        idle -= _OF_OPTIMIZERS[self.optimizer]
+        if not self.weight_decay:
+            idle.add("no_decay")
+        return knobs.given_beside(self, knobs.names(self) - idle)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

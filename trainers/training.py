@@ -24,6 +24,7 @@ from trainers import (
     actions,
     checkpoints,
     clock,
+    config,
     loop,
     machine,
     memory_trial,
@@ -145,8 +146,8 @@ def _announce(ready: run_lib.Run) -> None:
             "%s pairs are longer than --max_length and left out",
             f"{plan.num_too_long:,}",
         )
-    if idle := ready.config.model.without_effect():
-        progress.logger.warning("without effect on this model: %s", ", ".join(idle))
+    for line in config.doubts(ready.config):
+        progress.logger.warning("%s", line)
 
 
 def _announce_checkpoints(ready: run_lib.Run) -> None:

@@ -46,7 +46,7 @@ def test_repeat_vector_is_scored_and_refuses_a_beam(data_dir, tmp_path):
         *("--model=repeat_vector", *SMALL, "--attention=luong"),
     )
     assert done.returncode == 0, done.stderr
-    assert "without effect on this model: --attention=luong\n" in done.stderr
+    assert "without effect in this run: --attention=luong\n" in done.stderr
     out = programs.succeed("trainers.evaluate", work, "--split=test")
     assert json.loads(out.splitlines()[-1])["examples"] == 20
     for program in ("trainers.evaluate", "trainers.translate"):

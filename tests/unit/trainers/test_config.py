@@ -65,6 +65,47 @@ def test_a_flag_that_another_one_wakes_has_an_effect_beside_it():
     assert model_config.ModelConfig(transformer=learned).without_effect() == []
 
 
+@pytest.mark.parametrize(
+    ("given", "idle"),
+    [
+        ({"beta1": 0.5, "epsilon": 1e-3}, []),
+        ({"momentum": 0.3}, ["--momentum=0.3"]),
+        ({"optimizer": "sgd", "momentum": 0.3, "beta2": 0.5}, ["--beta2=0.5"]),
+        ({"optimizer": "lion", "beta1": 0.5, "epsilon": 1e-3}, ["--epsilon=0.001"]),
+        ({"optimizer": "adafactor", "beta1": 0.5}, ["--beta1=0.5"]),
+        ({"no_decay": ("bias", "x")}, ["--no_decay=bias,x"]),
+        ({"optimizer": "adamw", "weight_decay": 0.1, "no_decay": ()}, []),
+    ],
+)
+def test_flags_that_an_optimizer_does_not_read_are_named(given, idle):
+    assert optimizer_config.OptimizerConfig(**given).without_effect() == idle
+
+
+def test_a_temperature_of_a_mixture_wants_a_mixture():
+    def idle(**given):
+        return pipeline_config.BatchConfig(
+            mix_temperature=5.0, **given
+        ).without_effect()
+
+    assert idle() == ["--mix_temperature=5.0"]
+    assert idle(mix=("a:1", "b:2")) == []
+
+
+@pytest.mark.parametrize(("steps", "lines"), [(10, 0), (9, 1), (8, 1)])
+def test_a_warm_up_as_long_as_the_run_is_told_of(steps, lines):
+    asked = config.Seq2SeqConfig(
+        run=config.RunConfig(data_dir="d", workdir="w", num_steps=steps),
+        schedule=optimizer_config.ScheduleConfig(warmup_steps=9),
+        distribution=strategy_config.StrategyConfig(),
+        start=config.StartConfig(),
+        validation=config.ValidationConfig(),
+        model=model_config.ModelConfig(),
+        batch=pipeline_config.BatchConfig(),
+        optimizer=optimizer_config.OptimizerConfig(),
+    )
+    assert len(config.doubts(asked)) == lines
+
+
 def test_a_recurrent_encoder_of_texts_reads_nothing_of_the_transformer():
     transformer = model_config.TransformerConfig(d_ff=64, num_heads=2)
     idle = [
