@@ -171,7 +171,9 @@ def read_tmx(
 ) -> Iterator[rows.Row]:
     """Yields the translation units of a TMX file (1.4b), in bounded memory.
 
-    Entities that a document declares are never expanded: such a file is refused.
+    A unit with several variants of its source is a row for each; those of its targets
+    are references. Entities that a document declares are never expanded: such a file is
+    refused.
 
     Args:
         path: The file, `.gz` or plain.
@@ -195,7 +197,7 @@ def read_tmx(
                 around.pop()
                 if _local(element.tag) == "tu":
                     number += 1
-                    yield _tmx_row(number, element, languages)
+                    yield from _tmx_rows(number, element, languages)
                     for parent in around[-1:]:
                         parent.clear()  # or the whole document would stay
         except lines.DAMAGE as error:
@@ -218,7 +220,8 @@ def read_tmx(
             ) from None
 
 
-def _tmx_row(number: int, unit: Any, languages: tuple[str, ...]) -> rows.Row:
+def _tmx_rows(number: int, unit: Any, languages: tuple[str, ...]) -> Iterator[rows.Row]:
+    """Yields a row for each variant of the source, `en-GB` and `en-US`, of a unit."""
     texts: dict[str, list[str]] = {language: [] for language in languages}
     for variant in unit.iterfind(".//{*}tuv"):
         spoken = (variant.get(_XML_LANGUAGE) or variant.get("lang") or "").lower()
@@ -230,12 +233,14 @@ def _tmx_row(number: int, unit: Any, languages: tuple[str, ...]) -> rows.Row:
             ):
                 text = "".join(_tmx_text(segment))
                 texts[language].append(rows.one_line(text))
-    src, *targets = texts.values()
-    references = [text.encode() for target in targets for text in target]
-    if not src or not references:
+    sources, *targets = texts.values()
+    references = tuple(text.encode() for target in targets for text in target)
+    if not sources or not references:
         shown = " ".join("".join(unit.itertext()).split())
-        return rows.Row(number, shown.encode(), (), cleaning.COLUMNS)
-    return rows.Row(number, src[0].encode(), tuple(references))
+        yield rows.Row(number, shown.encode(), (), cleaning.COLUMNS)
+        return
+    for src in sources:
+        yield rows.Row(number, src.encode(), references)
 
 
 def _local(tag: str) -> str:

@@ -186,6 +186,15 @@ def test_translation_units_are_read_and_codes_left_out(tmp_path):
     ]
 
 
+def test_every_variant_of_a_source_is_read(tmp_path):
+    more = '<tuv xml:lang="en-US"><seg>color</seg></tuv><tuv lang="fr">'
+    text = TMX.format(doctype="").replace('<tuv lang="fr">', more)
+    assert _tmx(tmp_path / "a.tmx", text)[2:] == [
+        (3, b"old & lang", (b"z",), ""),
+        (3, b"color", (b"z",), ""),
+    ]
+
+
 def test_translation_units_may_be_in_a_namespace(tmp_path):
     text = TMX.format(doctype="")
     named = text.replace("<tmx ", '<tmx xmlns="http://www.lisa.org/tmx14" ')
