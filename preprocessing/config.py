@@ -113,6 +113,11 @@ class CleaningConfig:
                 f"--max_ratio must be 0 or at least 1, got {self.max_ratio}"
             )
         knobs.require_in(self, "(0, 1]", "min_script_share")
+        if not (self.dedup or self.drop_overlap):
+            knobs.refuse_without_effect(self, ["same_by"], "--dedup or --drop_overlap")
+        if not (self.src_script or self.tgt_script):
+            needed = "--src_script or --tgt_script"
+            knobs.refuse_without_effect(self, ["min_script_share"], needed)
         for name in ("src_script", "tgt_script"):
             _check_script(name, getattr(self, name))
 

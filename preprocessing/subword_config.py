@@ -148,6 +148,9 @@ class SubwordConfig:
     def _check_samples(self) -> None:
         knobs.require_in(self, "[0, 100]", "subword_samples")
         knobs.require_in(self, "(0, 1]", "sampling_alpha")
+        if not self.subword_samples:
+            needed = "--subword_samples above 0"
+            knobs.refuse_without_effect(self, ["sampling_alpha"], needed)
         if not (self.given("src") or self.given("tgt")):
             self.check_varies("src", "tgt")
 

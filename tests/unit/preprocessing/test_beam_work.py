@@ -59,10 +59,11 @@ def test_marks_and_overlap_are_those_of_the_local_runner(
     draw = random.Random(seed)
     monkeypatch.setattr(chunks_lib, "CHUNK_ROWS", draw.randint(1, 9))
     monkeypatch.setattr(beam_work, "BLOCK_CHUNKS", draw.randint(1, 4))
+    dedup, drop_overlap = draw.random() < 0.7, draw.random() < 0.7
     build = _build(
-        same_by=same_by,
-        dedup=draw.random() < 0.7,
-        drop_overlap=draw.random() < 0.7,
+        same_by=same_by if dedup or drop_overlap else "pair",
+        dedup=dedup,
+        drop_overlap=drop_overlap,
     )
     sources = _sources(draw)
     chunks = list(chunks_lib.of_sources(sources, 100))

@@ -167,6 +167,7 @@ def test_flags_of_a_layout_may_be_for_any_of_the_splits():
         ({"normalize": "nfkc_cf", "lowercase": True}, "--lowercase and --normalize"),
         ({"subword_samples": 2, "model_type": "char"}, "--subword_samples=2: char"),
         ({"sampling_alpha": 0.0}, "--sampling_alpha"),
+        ({"sampling_alpha": 0.5}, "--sampling_alpha=0.5 needs --subword_samples"),
         ({"spm_threads": 0}, "--spm_threads"),
         ({"spm_sample": -1}, "--spm_sample"),
     ],
@@ -198,6 +199,20 @@ def test_beside_one_given_model_the_other_is_learned_as_asked():
 def test_bounds_that_keep_nothing_are_refused(given):
     with pytest.raises(ValueError, match=f"--{next(iter(given))}"):
         config.CleaningConfig(**given)
+
+
+@pytest.mark.parametrize(
+    ("given", "waking"),
+    [
+        ({"same_by": "source"}, {"dedup": True}),
+        ({"same_by": "source"}, {"drop_overlap": True}),
+        ({"min_script_share": 0.9}, {"tgt_script": "Latin"}),
+    ],
+)
+def test_a_bound_that_nothing_goes_by_is_refused(given, waking):
+    with pytest.raises(ValueError, match=f"--{next(iter(given))}=.* needs --"):
+        config.CleaningConfig(**given)
+    config.CleaningConfig(**given, **waking)
 
 
 def test_a_side_takes_the_common_setting_unless_it_has_its_own():
