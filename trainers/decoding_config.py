@@ -109,10 +109,13 @@ class DecodingConfig:
         """Raises ValueError for values that cannot be, or do not go together."""
         knobs.require_positive(self, "beam_size", "max_source_tokens")
         from_zero = (
-            *("length_penalty", "min_length", "min_length_ratio", "max_length_ratio"),
-            *("max_length_offset", "no_repeat_ngram", "sampling_temperature", "top_k"),
+            *("length_penalty", "no_repeat_ngram"),
+            *("sampling_temperature", "top_k"),
         )
         knobs.require_at_least(self, 0, *from_zero)
+        # What no memory has room for is no length; and int32 has to hold their sum.
+        knobs.require_in(self, "[0, 1000]", "min_length_ratio", "max_length_ratio")
+        knobs.require_in(self, "[0, 2**20]", "min_length", "max_length_offset")
         knobs.require_in(self, "(0, 1]", "top_p")
         knobs.require_in(self, "[0, 2**63)", "sampling_seed")
         if not self.max_length_ratio and not self.max_length_offset:

@@ -214,6 +214,9 @@ def test_a_validation_that_cannot_be_is_refused(given):
         {"max_length_ratio": 0.0, "max_length_offset": 0},
         {"beam_size": 2, "sampling_temperature": 1.0},
         {"no_repeat_ngram": -1},
+        {"max_length_ratio": 1e9},
+        {"max_length_offset": 3_000_000_000},
+        {"min_length": -1},
     ],
 )
 def test_decoding_that_cannot_be_is_refused(given):
