@@ -157,11 +157,11 @@ def _base(asked: StudyConfig, found: space.Space, program: type) -> Any:
         ("metric", asked.metric, "best_metric"),
         ("data_dir", asked.data_dir, "data_dir"),
     ):
-        if value and name in found.fixed:
+        if value and found.fixed.get(name, value) != value:
             raise exits.Refusal(
                 exits.USAGE,
-                f"--{flag}={value}: {found.path} has {name} under [fixed]; leave one "
-                "of them out",
+                f"--{flag}={value}: {found.path} has another {name} under [fixed]; "
+                "leave one of them out",
             )
     given = [f"--flagfile={name}" for name in asked.base]
     given += [f"--data_dir={asked.data_dir}"] if asked.data_dir else []

@@ -197,7 +197,7 @@ def test_what_a_flag_and_the_space_both_say_is_refused(tmp_path, flag, fixed):
     done = programs.run(TUNE, *flags)
     assert done.returncode == 64
     name = fixed.partition(" ")[0]
-    told = f"sluice: {flag}: {tmp_path}/space.toml has {name} under [fixed]; leave"
+    told = f"sluice: {flag}: {tmp_path}/space.toml has another {name} under"
     assert done.stderr.startswith(told)
 
 

@@ -190,8 +190,7 @@ class Runner:
         self._save_all()
         raise exits.Refusal(
             exits.DISK,
-            f"trial {one.number}: {one.no_room}; make room, and the same command goes "
-            "on with it",
+            f"trial {one.number}, which is taken up again once: {one.no_room}",
         )
 
     def _save_all(self) -> int:

@@ -134,7 +134,7 @@ class Running:
             self._restarts += 1
             self._process = self._started()
             return False
-        elif code == exits.DISK:  # no verdict on it: taken up when there is room
+        elif code == exits.DISK and not self._had_no_room():
             self.no_room = self._process.last_words()
         elif code < 0:
             self._fail(f"killed by signal {-code}")
@@ -142,6 +142,13 @@ class Running:
             self._trial.set_user_attr(study.CODE, code)
             self._fail(f"exit code {code}: {self._process.last_words()}")
         return True
+
+    def _had_no_room(self) -> bool:
+        """Whether that was so before it was taken up; else it is left to be, again."""
+        every = self._trial.study.get_trials(deepcopy=False)
+        before = every[self.number].user_attrs.get(study.CODE)
+        self._trial.set_user_attr(study.CODE, exits.DISK)
+        return before == exits.DISK
 
     def _waits_for_lock(self) -> bool:
         """Tries again later: the process of a killed study may still be saving."""

@@ -109,7 +109,7 @@ def test_a_trial_without_hope_is_stopped_once_and_pruned(current, tmp_path):
 def test_a_trial_that_has_no_room_ends_the_study_and_is_taken_up_again(
     current, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(_Fake, "last_words", lambda _: "a.txt: no space left")
+    monkeypatch.setattr(_Fake, "last_words", lambda _: "a.txt: make room")
     amount = running.Amount(trials=5, parallel=2, cores=1, memory_mb=0, steps=9)
 
     class Full(_Fake):
@@ -122,12 +122,26 @@ def test_a_trial_that_has_no_room_ends_the_study_and_is_taken_up_again(
 
     monkeypatch.setattr(process, "Process", Full)
     runner = running.Runner(current, _ASKED, tmp_path, amount, lambda _: None)
-    told = r"trial 1: a\.txt: no space left; make room, and the same command goes on"
+    told = r"trial 1, which is taken up again once: a\.txt: make room"
     with pytest.raises(exits.Refusal, match=told) as error:
         runner.run(signals.StopRequest())
     assert error.value.code == exits.DISK
     assert [one.stopped for one in _Fake.started] == [True, False]
     assert [one.number for one in study.interrupted(current)] == [0, 1]
+
+
+def test_a_trial_that_never_has_room_fails(current, tmp_path):
+    running, fake = _begin(current, tmp_path)
+    fake.code = exits.DISK
+    assert running.look()
+    assert _only(current).state == study.States.RUNNING
+    (trial,) = study.interrupted(current)
+    limits = trial_lib.Limits({0}, 0)
+    again = trial_lib.Running(trial, _ASKED, [], tmp_path / "0", limits)
+    _Fake.started[-1].code = exits.DISK
+    assert again.look()
+    assert not again.no_room
+    assert _only(current).state == study.States.FAIL
 
 
 def test_a_trial_that_ends_before_it_is_stopped_counts(current, tmp_path):
