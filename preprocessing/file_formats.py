@@ -171,9 +171,9 @@ def read_tmx(
 ) -> Iterator[rows.Row]:
     """Yields the translation units of a TMX file (1.4b), in bounded memory.
 
-    A unit with several variants of its source is a row for each; those of its targets
-    are references. Entities that a document declares are never expanded: such a file is
-    refused.
+    A unit with several variants of its source is a row for each text; those of its
+    targets are references. Entities that a document declares are never expanded: such a
+    file is refused.
 
     Args:
         path: The file, `.gz` or plain.
@@ -221,7 +221,7 @@ def read_tmx(
 
 
 def _tmx_rows(number: int, unit: Any, languages: tuple[str, ...]) -> Iterator[rows.Row]:
-    """Yields a row for each variant of the source, `en-GB` and `en-US`, of a unit."""
+    """Yields a row for each text of the source, in `en-GB` and `en-US`, of a unit."""
     texts: dict[str, list[str]] = {language: [] for language in languages}
     for variant in unit.iterfind(".//{*}tuv"):
         spoken = (variant.get(_XML_LANGUAGE) or variant.get("lang") or "").lower()
@@ -233,7 +233,7 @@ def _tmx_rows(number: int, unit: Any, languages: tuple[str, ...]) -> Iterator[ro
             ):
                 text = "".join(_tmx_text(segment))
                 texts[language].append(rows.one_line(text))
-    sources, *targets = texts.values()
+    sources, *targets = (list(dict.fromkeys(variants)) for variants in texts.values())
     references = tuple(text.encode() for target in targets for text in target)
     if not sources or not references:
         shown = " ".join("".join(unit.itertext()).split())

@@ -187,7 +187,9 @@ def test_translation_units_are_read_and_codes_left_out(tmp_path):
 
 
 def test_every_variant_of_a_source_is_read(tmp_path):
-    more = '<tuv xml:lang="en-US"><seg>color</seg></tuv><tuv lang="fr">'
+    more = '<tuv xml:lang="en-US"><seg>color</seg></tuv>'
+    more += '<tuv xml:lang="en-CA"><seg>color</seg></tuv>'
+    more += '<tuv xml:lang="fr-CA"><seg>z</seg></tuv><tuv lang="fr">'
     text = TMX.format(doctype="").replace('<tuv lang="fr">', more)
     assert _tmx(tmp_path / "a.tmx", text)[2:] == [
         (3, b"old & lang", (b"z",), ""),
