@@ -35,7 +35,7 @@ class Rules:
     def apply(
         self, logits: tf.Tensor, ids: tf.Tensor, search: decoder.Search
     ) -> tf.Tensor:
-        """Returns scores in which what must not come is `BLOCKED`.
+        """Returns scores in which what must not come is `BLOCKED`, or lower.
 
         What is forced comes whatever the other rules say.
 
@@ -53,7 +53,8 @@ class Rules:
             blocked.append(tf.concat([rows, eos], axis=1))
         if self.no_repeat_ngram:
             blocked.append(repetitions(ids, self.no_repeat_ngram))
-        never = tf.one_hot(_NEVER, tf.shape(logits)[1], on_value=BLOCKED)  # [2, V]
+        # Lower than what else is blocked: where all is, one of the others comes.
+        never = tf.one_hot(_NEVER, tf.shape(logits)[1], on_value=2 * BLOCKED)  # [2, V]
         allowed = logits + tf.reduce_sum(never, axis=0)
         if blocked:
             places = tf.concat(blocked, axis=0)  # [M, 2]

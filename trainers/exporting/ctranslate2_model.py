@@ -67,6 +67,7 @@ def write(
 def page(vocabularies: vocabulary.Vocabularies) -> str:
     """Returns how the model is used, as Markdown."""
     src, tgt = (entry.filename for entry in vocabularies.entries)
+    never = vocabularies.tgt.pieces([vocabulary.PAD_ID, vocabulary.BOS_ID])
     return f"""\
     import ctranslate2, sentencepiece
 
@@ -74,7 +75,10 @@ def page(vocabularies: vocabulary.Vocabularies) -> str:
     tgt = sentencepiece.SentencePieceProcessor(model_file="{tgt}")
     translator = ctranslate2.Translator(".")
     sources = src.encode(["A sentence.", "Another one."], out_type=str)
-    found = translator.translate_batch(sources, beam_size=1, min_decoding_length=0)
+    never = {[[piece] for piece in never]}  # what our decoders never say
+    found = translator.translate_batch(
+        sources, beam_size=1, min_decoding_length=0, suppress_sequences=never
+    )
     print([tgt.decode(result.hypotheses[0]) for result in found])
 
 CTranslate2 adds EOS to the source. What it computes in is chosen by `compute_type` when

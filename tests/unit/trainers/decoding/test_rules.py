@@ -32,7 +32,7 @@ def _apply(asked: rules.Rules, request: decoder.Request, ids, position=1):
     state = decoder.State((), ())
     search = decoder.Search(tf.constant(position), rows, request, (), state)
     logits = tf.reshape(tf.range(2 * 8, dtype=tf.float32), [2, 8])
-    return (asked.apply(logits, tf.constant(ids), search) == rules.BLOCKED).numpy()
+    return (asked.apply(logits, tf.constant(ids), search) <= rules.BLOCKED).numpy()
 
 
 def test_eos_waits_for_the_minimum_of_its_row():
@@ -41,6 +41,18 @@ def test_eos_waits_for_the_minimum_of_its_row():
     blocked = _apply(rules.Rules(minimum=True), request, [[5], [5]])
     assert np.flatnonzero(blocked[0]).tolist() == [0, 1]
     assert np.flatnonzero(blocked[1]).tolist() == [0, 1, 2]
+
+
+def test_where_all_is_blocked_it_is_still_a_subword_that_comes():
+    request = decoding_requests.of([[5, 2]], minimum=9)
+    ids = [[3, 4, 5, 6, 7]]
+    search = decoder.Search(
+        tf.constant(5), tf.range(1), request, (), decoder.State((), ())
+    )
+    asked = rules.Rules(no_repeat_ngram=1, minimum=True)
+    scores = asked.apply(tf.zeros([1, 8]), tf.constant(ids), search)[0].numpy()
+    assert (scores <= rules.BLOCKED).all()
+    assert scores[:2].max() < scores[2:].min()
 
 
 def test_what_is_forced_comes_even_if_it_repeats_and_is_early():

@@ -33,6 +33,7 @@ def _theirs(both, directory):
         length_penalty=0,
         min_decoding_length=0,
         max_decoding_length=LENGTH,
+        suppress_sequences=[["<pad>"], ["<s>"]],  # as its page says
         return_scores=True,
     )
     return [result.hypotheses[0] for result in found]
