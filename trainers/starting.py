@@ -255,28 +255,29 @@ def _read(asked: config.StartConfig) -> Foreign:
         ) from None
     told = str(prefix)
     if tensors.pop(checkpoints.RUN_STATE, None) is not None:
-        _check_of_ours(asked)
         # With the moving average, if there is one: what the run was judged by.
         ours, _ = checkpoints.weights(tensors)
         named = {_READER.sub("", name): value for name, value in ours.items()}
-        return Foreign(named, _pieces_beside(prefix), told)
+        pieces = _pieces_beside(prefix)
+        _check_of_ours(asked, pieces)
+        return Foreign(named, pieces or _listed(asked.init_vocab), told)
     plain = {name.removesuffix(_OBJECT_SUFFIX): v for name, v in tensors.items()}
     if asked.name_map is not None:
         plain = name_map.renamed(plain, pathlib.Path(asked.name_map))
     return Foreign(plain, _listed(asked.init_vocab), told)
 
 
-def _check_of_ours(asked: config.StartConfig) -> None:
-    """Refuses what only checkpoints of another toolkit need."""
-    for flag, value in (
-        ("name_map", asked.name_map),
-        ("init_vocab", ",".join(asked.init_vocab)),
-    ):
+def _check_of_ours(asked: config.StartConfig, pieces: Pieces) -> None:
+    """Refuses what a run of ours has itself: our names, and its vocabulary."""
+    given = {"name_map": asked.name_map}
+    if pieces:
+        given["init_vocab"] = ",".join(asked.init_vocab)
+    for flag, value in given.items():
         if value:
             raise exits.Refusal(
                 exits.USAGE,
                 f"--{flag}={value}: --init_from={asked.init_from} is a run of Sluice, "
-                "which has our names and its vocabulary; leave the flag out",
+                "which needs none; leave the flag out",
             )
 
 

@@ -278,8 +278,12 @@ def test_a_path_without_a_checkpoint_is_missing_input(tmp_path, monkeypatch, pat
     ("given", "told"),
     [({"name_map": "n"}, "--name_map=n"), ({"init_vocab": ("v",)}, "--init_vocab=v")],
 )
-def test_what_another_toolkit_needs_is_refused_for_a_run_of_ours(tmp_path, given, told):
+def test_what_another_toolkit_needs_is_refused_for_a_run_of_ours(
+    tmp_path, data_dir, given, told
+):
     _run(tmp_path, _weights(20, 1), (3, "best"))
+    entries = manifest.read(data_dir).pair_vocabularies()
+    vocabulary.copy(data_dir, entries, tmp_path / "vocabulary")
     asked = config.StartConfig(init_from=str(tmp_path), **given)
     with pytest.raises(exits.Refusal, match=f"{told}: .*is a run of Sluice") as error:
         starting.begin(_weights(20, 2), asked, {"src": OLD, "tgt": OLD})
