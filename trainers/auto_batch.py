@@ -9,6 +9,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from pipeline import config as pipeline_config
+
 _FIRST_TOKENS = 4096
 _SHARE = 0.8  # of the memory there is
 _MULTIPLE = 256
@@ -36,6 +38,20 @@ def fit(
     fitting = 2 * first + int((_SHARE * room_bytes - high) / per_token)
     most = max(first, epoch_tokens // _FEWEST_BATCHES)
     return max(least, min(fitting, most) // _MULTIPLE * _MULTIPLE)
+
+
+def least_tokens(
+    batch: pipeline_config.BatchConfig, longest: int, multiple: int
+) -> int:
+    """Returns the fewest tokens that a budget must have.
+
+    Args:
+        batch: What is asked of batches.
+        longest: The longest side of any example, in tokens.
+        multiple: Of the widths of buckets, where none is asked for.
+    """
+    widest = longest + (batch.bucket_multiple or multiple) - 1
+    return max(widest * batch.row_step, batch.max_length or 1)
 
 
 def with_tokens(asked: Any, tokens: int) -> Any:

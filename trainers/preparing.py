@@ -175,7 +175,6 @@ def _fitting_tokens(
     longer = sides[:, :2].max(axis=1) + 1  # with BOS or EOS
     kept = longer <= (asked.batch.max_length or longer.max())
     longest = int(longer[kept].max(initial=1))
-    width = longest + (asked.batch.bucket_multiple or _GPU_MULTIPLE) - 1
 
     def peak_bytes(tokens: int) -> float:
         source = open_source(auto_batch.with_tokens(asked, tokens), corpora, kind)
@@ -189,7 +188,7 @@ def _fitting_tokens(
     return auto_batch.fit(
         peak_bytes,
         room_bytes=machine.room_bytes(),
-        least=max(width * asked.batch.row_step, asked.batch.max_length or 1),
+        least=auto_batch.least_tokens(asked.batch, longest, _GPU_MULTIPLE),
         epoch_tokens=int((longer * sides[:, 2])[kept].sum()),
     )
 

@@ -80,7 +80,7 @@ def test_a_budget_that_memory_decides_is_kept_by_a_resumed_run(data_dir, tmp_pat
 def test_a_budget_that_memory_decides_holds_the_longest_that_is_allowed(
     data_dir, tmp_path
 ):
-    asked = ("--tokens_per_batch=auto", "--max_length=8000", "--plan_lanes=2")
+    asked = ("--tokens_per_batch=auto", "--max_length=8000")
     done = programs.run(TRAIN, *_flags(data_dir, tmp_path, *asked))
     assert done.returncode == 0, done.stderr
     (line,) = [line for line in done.stderr.splitlines() if "auto is" in line]

@@ -1,5 +1,6 @@
 import pytest
 
+from pipeline import config
 from trainers import auto_batch
 
 MIB = 2**20
@@ -45,3 +46,17 @@ def test_what_a_budget_must_have_it_has_whatever_the_memory():
     )
     assert found == 6000
     assert tried == [6000, 12_000]
+
+
+@pytest.mark.parametrize(
+    ("asked", "least"),
+    [
+        ({}, 600 + 7),
+        ({"bucket_multiple": 1}, 600),
+        ({"plan_lanes": 8, "row_multiple": 2}, 8 * 607),
+        ({"max_length": 8192}, 8192),
+    ],
+)
+def test_a_budget_has_room_for_what_a_batch_must_hold(asked, least):
+    batch = config.BatchConfig(tokens_per_batch="auto", **asked)
+    assert auto_batch.least_tokens(batch, 600, 8) == least
