@@ -68,17 +68,19 @@ class DecodingConfig:
         "until none does as it stands.",
     )
     min_length: int = knobs.knob(
-        0, "Subwords that a hypothesis has at least, EOS not counted."
+        0, "Subwords that a hypothesis has at least, EOS not counted; up to 2**20."
     )
     min_length_ratio: float = knobs.knob(
-        0.0, "The same, as a multiple of the subwords of the source; the larger counts."
+        0.0,
+        "The same, as a multiple of the subwords of the source, up to 1000; the larger "
+        "counts.",
     )
     max_length_ratio: float = knobs.knob(
         2.0,
-        "A hypothesis is cut after this multiple of the subwords of the source, EOS "
-        "counted on both sides, and --max_length_offset more.",
+        "A hypothesis is cut after this multiple, up to 1000, of the subwords of the "
+        "source, EOS counted on both sides, and --max_length_offset more.",
     )
-    max_length_offset: int = knobs.knob(50, "See --max_length_ratio.")
+    max_length_offset: int = knobs.knob(50, "See --max_length_ratio; up to 2**20.")
     max_source_tokens: int = knobs.knob(
         1024, "Subwords of a source that are read; longer ones are cut, with a warning."
     )
@@ -107,13 +109,14 @@ class DecodingConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError for values that cannot be, or do not go together."""
-        knobs.require_positive(self, "beam_size", "max_source_tokens")
+        knobs.require_positive(self, "beam_size")
         from_zero = (
             *("length_penalty", "no_repeat_ngram"),
             *("sampling_temperature", "top_k"),
         )
         knobs.require_at_least(self, 0, *from_zero)
-        # What no memory has room for is no length; and int32 has to hold their sum.
+        # int32 has to hold the length at which a hypothesis is cut.
+        knobs.require_in(self, "[1, 2**20]", "max_source_tokens")
         knobs.require_in(self, "[0, 1000]", "min_length_ratio", "max_length_ratio")
         knobs.require_in(self, "[0, 2**20]", "min_length", "max_length_offset")
         knobs.require_in(self, "(0, 1]", "top_p")

@@ -6,7 +6,8 @@
 
 The last line of stdout is one JSON object, also in <workdir>/evaluate_<split>.json,
 for files evaluate_files.json. Scores on other data than the run's have a file of their
-own, evaluate_<split>_<name of --data_dir>.json.
+own, evaluate_<split>_<name of --data_dir>.json, and so have those of an --ensemble,
+evaluate_<split>_ensemble.json.
 """
 
 import dataclasses

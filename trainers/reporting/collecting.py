@@ -100,9 +100,9 @@ def points(lines: list[dict[str, Any]], name: str) -> list[tuple[float, float]]:
 
 
 def _by_split(workdir: pathlib.Path, prefix: str) -> dict[str, dict[str, Any]]:
-    """Returns files of results by split, those on other data than the run's left out.
+    """Returns files of results by split, the run's own on its own data.
 
-    Those have more than their split in their name.
+    Others have more than their split in their name.
     """
     found = {}
     for path in sorted(workdir.glob(f"{prefix}*.json")):
